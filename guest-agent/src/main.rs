@@ -1,0 +1,3 @@
+//! The agent inside an LCOW utility VM.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! End-to-end suites on real utility VMs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! uvm-build: boot files for utility VMs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! `uvm-build`: boot files for utility VMs.
+#![forbid(unsafe_code)]
+
+fn main() {}
