@@ -1,2 +1,3 @@
 //! The host side of LCOW: utility VMs, the bridge client, layers, and the lcow command.
-#![forbid(unsafe_code)]
+
+pub mod transport;
