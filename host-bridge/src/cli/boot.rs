@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// A guest dial to port P arrives at the Unix socket `PATH_P`; nothing is created at PATH itself
     #[arg(long, value_name = "PATH")]
     vsock_uds: PathBuf,
-    /// Directory with kernel and initrd.img [default: $LCOW_BOOT_FILES, `boot` beside lcow, the user's data, the system's]
+    /// Directory with kernel and initrd.img [default: `$LCOW_BOOT_FILES`, `boot` beside lcow, the user's data, the system's]
     #[arg(long, value_name = "DIR")]
     boot_files: Option<PathBuf>,
     /// Memory in MiB
@@ -46,8 +46,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     append: String,
     /// Replaces what follows `--` on the kernel command line: the arguments of /init
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    init_args: Option<String>,
+    #[arg(long = "init-args", value_name = "TEXT", allow_hyphen_values = true)]
+    init: Option<String>,
     /// The agent's log level
     #[arg(long, value_name = "L", default_value = "info", value_parser = ["trace", "debug", "info", "warning", "error", "fatal", "panic"])]
     log_level: String,
@@ -65,7 +65,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let socket_path = absolute(&args.vsock_uds)?;
     if socket_path.as_os_str().len() > MAX_SOCKET_PATH {
-        bail!("--vsock-uds {}: with a port the path exceeds a Unix socket's 107 bytes", socket_path.display());
+        bail!(
+            "--vsock-uds {}: with a port the path exceeds a Unix socket's 107 bytes",
+            socket_path.display()
+        );
     }
     let config = plan(args)?.machine(Peers::UnixSockets(socket_path))?;
     let machine = tokio::select! {
@@ -93,7 +96,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn console_tail(lines: &[String]) -> String {
-    if lines.is_empty() { "; the console is empty".into() } else { format!("; last console lines:\n{}", lines.join("\n")) }
+    if lines.is_empty() {
+        "; the console is empty".into()
+    } else {
+        format!("; last console lines:\n{}", lines.join("\n"))
+    }
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -101,11 +108,18 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn plan(args: Args) -> anyhow::Result<BootPlan> {
-    let disks = args.disks.iter().map(|disk| Disk::open(&disk.path, disk.read_only)).collect::<Result<Vec<_>, _>>()?;
-    let pmem = args.pmem.iter().map(|pmem| Ok(Pmem { path: absolute(&pmem.path)?, read_only: pmem.read_only }));
-    let nics = args.nics.iter().zip(0_u8..).map(|(nic, index)| Nic {
-        mac: nic.mac.unwrap_or_else(|| MacAddress::default_for(index)),
-    });
+    let disks = args
+        .disks
+        .iter()
+        .map(|disk| Disk::open(&disk.path, disk.read_only))
+        .collect::<Result<Vec<_>, _>>()?;
+    let pmem =
+        args.pmem.iter().map(|pmem| Ok(Pmem { path: absolute(&pmem.path)?, read_only: pmem.read_only }));
+    let nics = args
+        .nics
+        .iter()
+        .zip(0_u8..)
+        .map(|(nic, index)| Nic { mac: nic.mac.unwrap_or_else(|| MacAddress::default_for(index)) });
     Ok(BootPlan {
         boot_files: args.boot_files,
         memory_mib: args.memory,
@@ -115,10 +129,11 @@ fn plan(args: Args) -> anyhow::Result<BootPlan> {
         pmem: pmem.collect::<anyhow::Result<Vec<_>>>()?,
         nics: nics.collect(),
         append: args.append,
-        init_args: args.init_args,
+        init_args: args.init,
         log_level: args.log_level,
         accelerator: args.accel,
         qmp: args.qmp.as_deref().map(absolute).transpose()?,
+        ..BootPlan::default()
     })
 }
 
@@ -129,7 +144,9 @@ async fn copy_console(kept: Vec<u8>, mut live: Receiver<Arc<[u8]>>) {
         match live.recv().await {
             Ok(bytes) if open => open = write_out(&bytes).is_ok(),
             Ok(_) => {}
-            Err(RecvError::Lagged(count)) => eprintln!("lcow: standard output is slow: lost {count} pieces of console output"),
+            Err(RecvError::Lagged(count)) => {
+                eprintln!("lcow: standard output is slow: lost {count} pieces of console output");
+            }
             Err(RecvError::Closed) => return,
         }
     }

@@ -8,6 +8,8 @@ mod stream;
 #[cfg(target_os = "linux")]
 pub(crate) mod vsock;
 
+use lcow_protocol::VsockPort;
+
 pub use stream::{GuestStream, Listener};
 
 /// What can go wrong when listening for a guest.
@@ -17,7 +19,7 @@ pub enum TransportError {
     #[error("cannot listen on vsock port {port}: it is taken")]
     PortTaken {
         /// The port.
-        port: u32,
+        port: VsockPort,
     },
     /// The transport does not exist on this system.
     #[error("no transport to a guest: {missing}")]
@@ -37,8 +39,8 @@ pub struct Transport {
 #[cfg(target_os = "linux")]
 impl Transport {
     /// Listens on a port until the listener is dropped. Dials to a port without a listener are reset.
-    pub fn listen(&self, port: u32) -> Result<Listener, TransportError> {
-        let receiver = self.registry.listen(port).ok_or(TransportError::PortTaken { port })?;
+    pub fn listen(&self, port: VsockPort) -> Result<Listener, TransportError> {
+        let receiver = self.registry.listen(port.0).ok_or(TransportError::PortTaken { port })?;
         Ok(Listener::new(port, receiver, self.registry.clone()))
     }
 }
@@ -46,7 +48,7 @@ impl Transport {
 #[cfg(not(target_os = "linux"))]
 impl Transport {
     /// Fails: `AF_HYPERV` sockets are not wired up yet.
-    pub fn listen(&self, _port: u32) -> Result<Listener, TransportError> {
+    pub fn listen(&self, _port: VsockPort) -> Result<Listener, TransportError> {
         Err(TransportError::Unavailable { missing: "the AF_HYPERV socket back end is not written yet" })
     }
 }

@@ -23,7 +23,11 @@ impl fmt::Debug for GuestStream {
 }
 
 impl AsyncRead for GuestStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -49,24 +53,26 @@ mod platform {
 
     use tokio::sync::mpsc;
 
+    use lcow_protocol::VsockPort;
+
     use super::GuestStream;
     use crate::transport::vsock::Registry;
 
     /// Listens on one port of one utility VM; dropping it closes the port and what waits there.
     #[derive(Debug)]
     pub struct Listener {
-        port: u32,
+        port: VsockPort,
         receiver: mpsc::Receiver<UnixStream>,
         registry: Registry,
     }
 
     impl Listener {
-        pub(crate) fn new(port: u32, receiver: mpsc::Receiver<UnixStream>, registry: Registry) -> Self {
+        pub(crate) fn new(port: VsockPort, receiver: mpsc::Receiver<UnixStream>, registry: Registry) -> Self {
             Self { port, receiver, registry }
         }
 
         /// The port.
-        pub fn port(&self) -> u32 {
+        pub fn port(&self) -> VsockPort {
             self.port
         }
 
@@ -79,7 +85,7 @@ mod platform {
 
     impl Drop for Listener {
         fn drop(&mut self) {
-            self.registry.close(self.port);
+            self.registry.close(self.port.0);
         }
     }
 }
@@ -87,6 +93,8 @@ mod platform {
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::io;
+
+    use lcow_protocol::VsockPort;
 
     use super::GuestStream;
 
@@ -96,7 +104,7 @@ mod platform {
 
     impl Listener {
         /// The port.
-        pub fn port(&self) -> u32 {
+        pub fn port(&self) -> VsockPort {
             match self.0 {}
         }
 

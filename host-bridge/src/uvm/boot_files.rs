@@ -31,7 +31,7 @@ pub enum BootFilesError {
         missing: &'static str,
     },
     /// A file cannot be read.
-    #[error("cannot read boot file {}: {source}", path.display())]
+    #[error("cannot read boot file {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum BootFilesError {
 }
 
 fn list(places: &[PathBuf]) -> String {
-    places.iter().map(|place| format!("\n  {}", place.display())).collect()
+    places.iter().fold(String::new(), |list, place| list + "\n  " + &place.to_string_lossy())
 }
 
 impl BootFiles {
@@ -80,7 +80,11 @@ fn places() -> Vec<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("boot")));
     let system: &[&str] =
         if cfg!(windows) { &[] } else { &["/usr/local/share/lcow/boot", "/usr/share/lcow/boot"] };
-    beside.into_iter().chain(user_data().map(|data| data.join("lcow").join("boot"))).chain(system.iter().map(PathBuf::from)).collect()
+    beside
+        .into_iter()
+        .chain(user_data().map(|data| data.join("lcow").join("boot")))
+        .chain(system.iter().map(PathBuf::from))
+        .collect()
 }
 
 /// The user's data directory: `$XDG_DATA_HOME`, else `~/.local/share`; on Windows `%LOCALAPPDATA%`.
@@ -104,7 +108,8 @@ fn find_pvh_note(file: &mut (impl Read + Seek)) -> io::Result<bool> {
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return Ok(false);
     }
-    let (table, entry_size, count) = (number(&header[32..40]), number(&header[54..56]), number(&header[56..58]));
+    let (table, entry_size, count) =
+        (number(&header[32..40]), number(&header[54..56]), number(&header[56..58]));
     for index in 0..count {
         let mut entry = [0; 56];
         file.seek(SeekFrom::Start(table.saturating_add(index * entry_size)))?;
@@ -148,7 +153,9 @@ mod tests {
 
     fn note(name: &[u8], kind: u32, data: &[u8]) -> Vec<u8> {
         let mut note = Vec::new();
-        for number in [u32::try_from(name.len()).expect("short"), u32::try_from(data.len()).expect("short"), kind] {
+        for number in
+            [u32::try_from(name.len()).expect("short"), u32::try_from(data.len()).expect("short"), kind]
+        {
             note.extend_from_slice(&number.to_le_bytes());
         }
         for part in [name, data] {

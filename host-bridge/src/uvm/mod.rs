@@ -2,7 +2,9 @@
 
 pub mod boot_files;
 pub mod command_line;
+mod machine;
 pub mod plan;
 
 pub use boot_files::{BootFiles, BootFilesError};
-pub use plan::{BootPlan, Root};
+pub use machine::{BootError, CONNECT_TIMEOUT, Uvm};
+pub use plan::{BootPlan, PlanError, Root};

@@ -1,6 +1,7 @@
 //! The boot plan: what a utility VM is started with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{BootFiles, BootFilesError, command_line};
 use crate::vmm::{Accelerator, Disk, MachineConfig, Nic, Peers, Pmem, VmmError};
@@ -49,6 +50,8 @@ pub struct BootPlan {
     pub accelerator: Option<Accelerator>,
     /// A control socket of the monitor for people.
     pub qmp: Option<PathBuf>,
+    /// Time for the guest to boot and connect.
+    pub connect_timeout: Duration,
 }
 
 impl Default for BootPlan {
@@ -66,6 +69,7 @@ impl Default for BootPlan {
             log_level: "info".into(),
             accelerator: None,
             qmp: None,
+            connect_timeout: super::CONNECT_TIMEOUT,
         }
     }
 }
@@ -101,8 +105,13 @@ impl BootPlan {
                 None
             }
         };
-        let command_line =
-            command_line::build(&self.root, self.cpus, &self.append, self.init_args.as_deref(), &self.log_level);
+        let command_line = command_line::build(
+            &self.root,
+            self.cpus,
+            &self.append,
+            self.init_args.as_deref(),
+            &self.log_level,
+        );
         Ok(MachineConfig {
             kernel: files.kernel,
             initrd,

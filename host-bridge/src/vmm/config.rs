@@ -99,7 +99,9 @@ pub struct MacAddress([u8; 6]);
 
 /// Text that is no Ethernet address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no MAC address of one adapter: six hexadecimal bytes with ':' or '-' between them, the first even")]
+#[error(
+    "'{0}' is no MAC address of one adapter: six hexadecimal bytes with ':' or '-' between them, the first even"
+)]
 pub struct BadMac(String);
 
 impl MacAddress {
@@ -118,7 +120,8 @@ impl FromStr for MacAddress {
         let mut bytes = [0; 6];
         let mut parts = text.split(separator);
         for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+            let part =
+                parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
             *byte = u8::from_str_radix(part.ok_or_else(bad)?, 16).map_err(|_| bad())?;
         }
         // The lowest bit of the first byte marks a group of adapters; no adapter has such an address.
@@ -131,8 +134,8 @@ impl FromStr for MacAddress {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        write!(f, "{:02x}", self.0[0])?;
+        self.0[1..].iter().try_for_each(|byte| write!(f, ":{byte:02x}"))
     }
 }
 
@@ -151,8 +154,16 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "00:15:5d:00:00", "00:15:5d:00:00:00:01", "00:15:5d:00:00:0", "00:15-5d:00:00:01",
-                    "+0:15:5d:00:00:01", "01:15:5d:00:00:01", "00:00:00:00:00:00"] {
+        for bad in [
+            "",
+            "00:15:5d:00:00",
+            "00:15:5d:00:00:00:01",
+            "00:15:5d:00:00:0",
+            "00:15-5d:00:00:01",
+            "+0:15:5d:00:00:01",
+            "01:15:5d:00:00:01",
+            "00:00:00:00:00:00",
+        ] {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
+const SECTOR_LEN: u64 = SECTOR as u64;
 
 /// A disk file for a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// It cannot be read, or written as asked.
-    #[error("cannot open disk {}: {source}", path.display())]
+    #[error("cannot open disk {}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -74,23 +75,24 @@ fn probe(file: &mut File) -> io::Result<Result<Format, &'static str>> {
     }
     // Seeking also measures block devices, whose metadata has no length.
     let len = file.seek(SeekFrom::End(0))?;
-    if len < SECTOR {
+    if len < SECTOR_LEN {
         return Ok(Err("it is shorter than one sector"));
     }
-    let mut sector = [0; SECTOR as usize];
+    let mut sector = [0; SECTOR];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut sector)?;
     if sector.starts_with(b"vhdxfile") {
         return Ok(Ok(Format::Vhdx));
     }
-    file.seek(SeekFrom::Start(len - SECTOR))?;
+    file.seek(SeekFrom::Start(len - SECTOR_LEN))?;
     file.read_exact(&mut sector)?;
-    Ok(if sector.starts_with(b"conectix") { vhd(&sector, len - SECTOR) } else { Ok(Format::Raw) })
+    Ok(if sector.starts_with(b"conectix") { vhd(&sector, len - SECTOR_LEN) } else { Ok(Format::Raw) })
 }
 
 /// Reads a VHD footer: current size at 48, disk type at 60, both big endian.
-fn vhd(footer: &[u8; SECTOR as usize], before: u64) -> Result<Format, &'static str> {
-    let number = |range: std::ops::Range<usize>| footer[range].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+fn vhd(footer: &[u8; SECTOR], before: u64) -> Result<Format, &'static str> {
+    let number =
+        |range: std::ops::Range<usize>| footer[range].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
     let size = number(48..56);
     match number(60..64) {
         2 if size == 0 || size > before => Err("its VHD footer tells a size that the file does not have"),

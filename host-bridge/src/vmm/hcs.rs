@@ -2,8 +2,9 @@
 
 use crate::vmm::{Console, Disk, Exit, Lun, MachineConfig, Vmm, VmmError};
 
-const MISSING: VmmError =
-    VmmError::Unavailable { missing: "the Host Compute Service (computecore.dll) back end is not written yet" };
+const MISSING: VmmError = VmmError::Unavailable {
+    missing: "the Host Compute Service (computecore.dll) back end is not written yet",
+};
 
 /// A machine of the Host Compute Service. Cannot exist yet.
 #[derive(Debug)]

@@ -65,7 +65,7 @@ pub enum Exit {
 #[derive(Debug, thiserror::Error)]
 pub enum VmmError {
     /// The monitor could not be run.
-    #[error("cannot run {program}: {source}{hint}")]
+    #[error("cannot run {program}{hint}")]
     Spawn {
         /// The program.
         program: String,
@@ -81,7 +81,7 @@ pub enum VmmError {
         reason: String,
     },
     /// A file of the machine cannot be used.
-    #[error("cannot use {what} {}: {source}", path.display())]
+    #[error("cannot use {what} {}", path.display())]
     File {
         /// What the file is for.
         what: &'static str,
@@ -102,7 +102,7 @@ pub enum VmmError {
         reason: String,
     },
     /// The operating system refused a resource.
-    #[error("cannot {operation}: {source}")]
+    #[error("cannot {operation}")]
     System {
         /// What was tried.
         operation: &'static str,

@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 use virtio_queue::DescriptorChain;
 use virtio_queue::desc::split::Descriptor;
 use vm_memory::{
-    Bytes, GuestMemoryBackend, GuestMemoryMmap, ReadVolatile, VolatileMemoryError, VolatileSlice, WriteVolatile,
+    Bytes, GuestMemoryBackend, GuestMemoryMmap, ReadVolatile, VolatileMemoryError, VolatileSlice,
+    WriteVolatile,
 };
 
 /// Guest memory in the order the driver gave it.
@@ -26,22 +27,31 @@ pub(super) enum Transfer {
     Moved(usize),
     /// This many bytes went, and the socket takes or gives no more until it says so.
     Blocked(usize),
-    /// The socket failed after this many bytes.
-    Failed(usize, io::Error),
+    /// The socket failed after this many bytes. Why does not matter: the peer is gone.
+    Failed(usize),
 }
 
 impl<'m> Buffers<'m> {
     /// The part of the chain that the device reads.
-    pub(super) fn readable(chain: DescriptorChain<&'m GuestMemoryMmap>, memory: &'m GuestMemoryMmap) -> io::Result<Self> {
+    pub(super) fn readable(
+        chain: DescriptorChain<&'m GuestMemoryMmap>,
+        memory: &'m GuestMemoryMmap,
+    ) -> io::Result<Self> {
         Self::collect(chain.readable(), memory)
     }
 
     /// The part of the chain that the device writes.
-    pub(super) fn writable(chain: DescriptorChain<&'m GuestMemoryMmap>, memory: &'m GuestMemoryMmap) -> io::Result<Self> {
+    pub(super) fn writable(
+        chain: DescriptorChain<&'m GuestMemoryMmap>,
+        memory: &'m GuestMemoryMmap,
+    ) -> io::Result<Self> {
         Self::collect(chain.writable(), memory)
     }
 
-    fn collect(descriptors: impl Iterator<Item = Descriptor>, memory: &'m GuestMemoryMmap) -> io::Result<Self> {
+    fn collect(
+        descriptors: impl Iterator<Item = Descriptor>,
+        memory: &'m GuestMemoryMmap,
+    ) -> io::Result<Self> {
         let mut run = Self { slices: Vec::with_capacity(4), len: 0 };
         for descriptor in descriptors {
             for slice in memory.get_slices(descriptor.addr(), descriptor.len() as usize) {
@@ -129,9 +139,9 @@ impl<'m> Buffers<'m> {
                     Err(VolatileMemoryError::IOError(error)) => match error.kind() {
                         io::ErrorKind::Interrupted => {}
                         io::ErrorKind::WouldBlock => return Transfer::Blocked(total),
-                        _ => return Transfer::Failed(total, error),
+                        _ => return Transfer::Failed(total),
                     },
-                    Err(error) => return Transfer::Failed(total, io::Error::other(error)),
+                    Err(_) => return Transfer::Failed(total),
                 }
             }
         }
@@ -143,19 +153,17 @@ impl<'m> Buffers<'m> {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use vm_memory::{GuestAddress, VolatileMemory};
+    use vm_memory::GuestAddress;
 
     /// A run over pieces of one block of memory, as a driver might lay it out.
     fn run<'m>(memory: &'m GuestMemoryMmap, lengths: &[usize]) -> Buffers<'m> {
         let region = memory.get_slice(GuestAddress(0), 4096).expect("memory");
         let mut at = 0;
-        let slices: Vec<_> = lengths
-            .iter()
-            .map(|&len| {
-                at += len + 3;
-                VolatileMemory::get_slice(&region, at - len - 3, len).expect("in range")
-            })
-            .collect();
+        let mut slices = Vec::new();
+        for &len in lengths {
+            slices.push(region.subslice(at, len).expect("in range"));
+            at += len + 3;
+        }
         Buffers { slices, len: lengths.iter().sum() }
     }
 

@@ -31,12 +31,21 @@ pub(crate) enum Next {
     Data(u32),
 }
 
+/// Where the answer to the guest's request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// The host side is still being reached.
+    Open,
+    /// The host side exists; the response has still to be sent.
+    Owed,
+    Sent,
+}
+
 /// Protocol state of a connection that the guest asked for.
 #[derive(Debug)]
 pub(crate) struct Connection {
     ports: Ports,
-    accepted: bool,
-    owes_response: bool,
+    answer: Answer,
     owes_credit: bool,
     asked_for_credit: bool,
     guest_closed: Closed,
@@ -55,8 +64,7 @@ impl Connection {
     pub(crate) fn requested(request: &Header) -> Self {
         Self {
             ports: request.ports_from_guest(),
-            accepted: false,
-            owes_response: false,
+            answer: Answer::Open,
             owes_credit: false,
             asked_for_credit: false,
             guest_closed: Closed::NONE,
@@ -77,8 +85,7 @@ impl Connection {
 
     /// The host side exists: the guest gets its response.
     pub(crate) fn accept(&mut self) {
-        self.accepted = true;
-        self.owes_response = true;
+        self.answer = Answer::Owed;
     }
 
     /// Takes the credit fields that every packet of the guest carries.
@@ -128,10 +135,6 @@ impl Connection {
         self.guest_closed
     }
 
-    pub(crate) fn guest_closed(&self) -> Closed {
-        self.guest_closed
-    }
-
     /// The host side closed directions; the guest will be told, after all payload already read.
     pub(crate) fn host_shutdown(&mut self, closed: Closed) {
         self.host_closed = self.host_closed.with(closed);
@@ -143,11 +146,10 @@ impl Connection {
 
     /// Chooses the next packet for the guest; `readable`: the host side has, or may have, payload.
     pub(crate) fn next(&self, readable: bool) -> Option<Next> {
-        if !self.accepted {
-            return None;
-        }
-        if self.owes_response {
-            return Some(Next::Control(Op::Response));
+        match self.answer {
+            Answer::Open => return None,
+            Answer::Owed => return Some(Next::Control(Op::Response)),
+            Answer::Sent => {}
         }
         if self.owes_credit {
             return Some(Next::Control(Op::CreditUpdate));
@@ -176,7 +178,7 @@ impl Connection {
         self.told_forwarded = self.forwarded;
         self.owes_credit = false;
         match op {
-            Op::Response => self.owes_response = false,
+            Op::Response => self.answer = Answer::Sent,
             Op::CreditRequest => self.asked_for_credit = true,
             Op::Shutdown => {
                 self.announced = self.host_closed;

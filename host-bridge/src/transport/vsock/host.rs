@@ -44,7 +44,8 @@ impl Registry {
         self.lock().remove(&port);
     }
 
-    fn offer(&self, port: u32) -> Option<UnixStream> {
+    /// Makes a connection to a listener; `None` when there is none or its backlog is full.
+    pub(crate) fn offer(&self, port: u32) -> Option<UnixStream> {
         let sender = self.lock().get(&port)?.clone();
         let (ours, theirs) = UnixStream::pair().ok()?;
         ours.set_nonblocking(true).ok()?;
@@ -82,7 +83,7 @@ impl HostSide {
 }
 
 /// The Unix socket of a port: `PATH_P`.
-pub(crate) fn port_socket(prefix: &Path, port: u32) -> PathBuf {
+fn port_socket(prefix: &Path, port: u32) -> PathBuf {
     let mut path = prefix.as_os_str().to_owned();
     path.push(format!("_{port}"));
     path.into()
@@ -106,6 +107,18 @@ fn dial_unix(path: &Path) -> Dial {
     }
 }
 
+/// The way to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlet {
+    Open,
+    /// The guest will send no more; close it once everything unsent has gone.
+    Finishing,
+    /// Closed by us.
+    Finished,
+    /// Closed by the host, which takes nothing more.
+    Deaf,
+}
+
 /// A connection's socket to the host side, with what it would not yet take from the guest.
 #[derive(Debug)]
 pub(super) struct HostSocket {
@@ -115,15 +128,12 @@ pub(super) struct HostSocket {
     pub(super) readable: bool,
     /// The host has closed its end altogether.
     pub(super) hung_up: bool,
-    /// Nothing more can be written: the host has closed its receiving side.
-    deaf: bool,
-    /// Close the sending side once everything unsent has gone.
-    finish: bool,
+    outlet: Outlet,
 }
 
 impl HostSocket {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, unsent: VecDeque::new(), readable: true, hung_up: false, deaf: false, finish: false }
+        Self { stream, unsent: VecDeque::new(), readable: true, hung_up: false, outlet: Outlet::Open }
     }
 
     pub(super) fn stream(&self) -> &UnixStream {
@@ -136,13 +146,13 @@ impl HostSocket {
 
     /// The host will take nothing more.
     pub(super) fn is_deaf(&self) -> bool {
-        self.deaf
+        self.outlet == Outlet::Deaf
     }
 
     /// Takes the guest's payload; returns how much of it no longer needs room here. The rest is kept, and the
     /// caller's credit accounting bounds it.
     pub(super) fn push(&mut self, payload: &Buffers<'_>) -> usize {
-        if self.deaf {
+        if self.is_deaf() {
             return payload.len();
         }
         let sent = if self.unsent.is_empty() {
@@ -178,18 +188,16 @@ impl HostSocket {
                 },
             }
         }
-        if self.finish && !self.deaf {
-            self.finish_now();
-        }
+        self.finish_when_empty();
         total
     }
 
     /// The guest will send no more: the host reads the end of the stream after what is unsent.
     pub(super) fn finish(&mut self) {
-        self.finish = true;
-        if self.unsent.is_empty() && !self.deaf {
-            self.finish_now();
+        if self.outlet == Outlet::Open {
+            self.outlet = Outlet::Finishing;
         }
+        self.finish_when_empty();
     }
 
     /// The guest will receive no more: the host's next write fails.
@@ -207,14 +215,16 @@ impl HostSocket {
         while matches!((&self.stream).read(&mut scratch), Ok(count) if count > 0) {}
     }
 
-    fn finish_now(&mut self) {
-        self.finish = false;
-        // Fails only on a socket that is already closed.
-        let _ = self.stream.shutdown(Shutdown::Write);
+    fn finish_when_empty(&mut self) {
+        if self.outlet == Outlet::Finishing && self.unsent.is_empty() {
+            self.outlet = Outlet::Finished;
+            // Fails only on a socket that is already closed.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
     }
 
     fn refuse(&mut self, lost: usize) -> usize {
-        self.deaf = true;
+        self.outlet = Outlet::Deaf;
         self.unsent = VecDeque::new();
         lost
     }

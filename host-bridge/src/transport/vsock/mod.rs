@@ -27,7 +27,7 @@ mod worker;
 use std::io;
 use std::os::unix::net::UnixStream;
 
-pub(crate) use host::{HostSide, Registry, port_socket};
+pub(crate) use host::{HostSide, Registry};
 
 /// The guest's context id. Any would do: every utility VM has its own device.
 const GUEST_CID: u64 = 3;

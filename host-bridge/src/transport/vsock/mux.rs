@@ -161,10 +161,8 @@ impl Mux {
             Dial::Busy => return false,
             Dial::Refused => self.reset(id),
             Dial::Connected(stream) => {
-                let events = EpollFlags::EPOLLIN
-                    | EpollFlags::EPOLLOUT
-                    | EpollFlags::EPOLLRDHUP
-                    | EpollFlags::EPOLLET;
+                let events =
+                    EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
                 if let Err(error) = self.epoll.add(&stream, EpollEvent::new(events, id)) {
                     tracing::warn!(%error, "cannot watch a connection's socket");
                     self.reset(id);
@@ -351,7 +349,7 @@ impl Link {
             }
             // A short read means the end of the stream, but the bytes before it go first.
             Transfer::Moved(count) => (count, count == 0),
-            Transfer::Failed(count, _) => {
+            Transfer::Failed(count) => {
                 socket.hung_up = true;
                 (count, count == 0)
             }

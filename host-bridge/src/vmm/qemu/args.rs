@@ -31,7 +31,11 @@ impl Args {
 }
 
 /// All arguments for `config`.
-pub(super) fn build(config: &MachineConfig, accelerator: Accelerator, fds: Descriptors) -> Result<Vec<OsString>, VmmError> {
+pub(super) fn build(
+    config: &MachineConfig,
+    accelerator: Accelerator,
+    fds: Descriptors,
+) -> Result<Vec<OsString>, VmmError> {
     let mut args = Args::default();
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.flag(flag);
@@ -71,7 +75,10 @@ pub(super) fn build(config: &MachineConfig, accelerator: Accelerator, fds: Descr
 
 fn machine(args: &mut Args, config: &MachineConfig, accelerator: Accelerator) -> Result<(), VmmError> {
     let nvdimm = if config.pmem.is_empty() { "off" } else { "on" };
-    args.pair("-machine", format!("q35,memory-backend=mem,nvdimm={nvdimm},sata=off,smbus=off,usb=off,vmport=off"));
+    args.pair(
+        "-machine",
+        format!("q35,memory-backend=mem,nvdimm={nvdimm},sata=off,smbus=off,usb=off,vmport=off"),
+    );
     match accelerator {
         Accelerator::Kvm => {
             args.pair("-accel", "kvm");

@@ -121,7 +121,12 @@ impl Vmm for Qemu {
 }
 
 impl Qemu {
-    async fn execute(&self, operation: impl Fn() -> String, command: &str, arguments: Value) -> Result<(), VmmError> {
+    async fn execute(
+        &self,
+        operation: impl Fn() -> String,
+        command: &str,
+        arguments: Value,
+    ) -> Result<(), VmmError> {
         match self.qmp.execute(command, arguments).await {
             Ok(_) => Ok(()),
             Err(error) => Err(VmmError::Refused { operation: operation(), reason: error.to_string() }),

@@ -29,7 +29,11 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts QEMU; it inherits `descriptors`. Its standard output is the machine's console.
-    pub(super) async fn spawn(args: Vec<OsString>, descriptors: Vec<OwnedFd>, console: Console) -> Result<Self, VmmError> {
+    pub(super) async fn spawn(
+        args: Vec<OsString>,
+        descriptors: Vec<OwnedFd>,
+        console: Console,
+    ) -> Result<Self, VmmError> {
         let (started, start) = oneshot::channel();
         let (end, ended) = watch::channel(None);
         let pid = Arc::new(Mutex::new(None));
@@ -39,7 +43,11 @@ impl Process {
             .spawn(move || keeper.run(args, descriptors, started))
             .map_err(|source| VmmError::System { operation: "start a thread", source })?;
         let failed = |source: io::Error| {
-            let hint = if source.kind() == io::ErrorKind::NotFound { "; install QEMU (qemu-system-x86)" } else { "" };
+            let hint = if source.kind() == io::ErrorKind::NotFound {
+                " (install the package qemu-system-x86)"
+            } else {
+                ""
+            };
             VmmError::Spawn { program: PROGRAM.into(), hint, source }
         };
         start.await.unwrap_or_else(|_| Err(io::Error::other("its thread ended"))).map_err(failed)?;
@@ -108,7 +116,9 @@ impl Keeper {
         // Both pipes end with the process.
         let _ = reader.join();
         let pid = pid_of(&child);
-        while let Err(nix::errno::Errno::EINTR) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+        while let Err(nix::errno::Errno::EINTR) =
+            waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        {}
         let mut shared = self.pid.lock().unwrap_or_else(PoisonError::into_inner);
         *shared = None;
         let status = child.wait();
@@ -156,5 +166,20 @@ fn describe(status: &io::Result<ExitStatus>, complaints: &str) -> String {
         Err(error) => format!("lost: {error}"),
     };
     let separator = if complaints.is_empty() { "" } else { ": " };
-    format!("QEMU ended ({status}){separator}{complaints}")
+    format!("QEMU ended ({status}){separator}{complaints}{}", likely_cause(complaints))
+}
+
+/// What QEMU's words usually mean.
+fn likely_cause(complaints: &str) -> String {
+    let causes = [
+        ("set MSR", "this machine's KVM cannot run an ordinary kernel; use `--accel tcg`"),
+        ("failed to initialize kvm", "KVM is not usable here; use `--accel tcg`"),
+        ("Could not access KVM", "KVM is not usable here; use `--accel tcg`"),
+        ("Failed to get \"write\" lock", "another process has that disk open"),
+        ("Failed to get shared \"write\" lock", "another process writes to that disk"),
+        ("Cannot allocate memory", "there is too little memory for this machine"),
+        ("PVH", "this kernel cannot be booted directly"),
+    ];
+    let found = causes.iter().find(|(words, _)| complaints.contains(words));
+    found.map(|(_, cause)| format!("\nlikely cause: {cause}")).unwrap_or_default()
 }

@@ -63,7 +63,12 @@ impl Qmp {
         answer.await.unwrap_or(Err(QmpError::Gone))
     }
 
-    async fn send(&self, command: &str, arguments: Value, sender: oneshot::Sender<Answer>) -> Result<(), QmpError> {
+    async fn send(
+        &self,
+        command: &str,
+        arguments: Value,
+        sender: oneshot::Sender<Answer>,
+    ) -> Result<(), QmpError> {
         // An asynchronous lock: it keeps the lines of two requests apart.
         let mut writer = self.writer.lock().await;
         let id = writer.next_id;
@@ -128,7 +133,8 @@ mod tests {
             let text = "{\"event\": \"STOP\"}\nnonsense\n{\"error\": {\"desc\": \"no\"}, \"id\": 2}\n{\"return\": 7, \"id\": 1}\n";
             theirs.write_all(text.as_bytes()).await.expect("answers");
         };
-        let (first, second, ()) = tokio::join!(qmp.execute("a", json!({})), qmp.execute("b", json!({})), serve);
+        let (first, second, ()) =
+            tokio::join!(qmp.execute("a", json!({})), qmp.execute("b", json!({})), serve);
         assert_eq!(first, Ok(json!(7)));
         assert_eq!(second, Err(QmpError::Refused("no".into())));
         assert_eq!(events.recv().await.expect("event")["event"], "STOP");
