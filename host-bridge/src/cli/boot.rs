@@ -77,6 +77,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (kept, live) = machine.console().subscribe();
     let copy = tokio::spawn(copy_console(kept, live));
+    let (exit, last) = follow(machine, &mut signals).await;
+    copy.await.context("the console's copy failed")?;
+    match exit {
+        Exit::PoweredOff | Exit::Stopped => Ok(ExitCode::SUCCESS),
+        Exit::Reset => Ok(ExitCode::from(1)),
+        Exit::Failed { reason } => bail!("{reason}{}", console_tail(&last)),
+    }
+}
+
+/// Waits for the machine's end, or ends it on a signal. It is gone afterwards, and with it our side of its console.
+async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, Vec<String>) {
     let exit = tokio::select! {
         exit = machine.ended() => exit,
         () = signals.next() => {
@@ -84,15 +95,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Exit::Stopped
         }
     };
-    let last = machine.console().last_lines(10);
-    // The copy ends when the machine's side of the console is gone.
-    drop(machine);
-    copy.await.context("the console's copy failed")?;
-    match exit {
-        Exit::PoweredOff | Exit::Stopped => Ok(ExitCode::SUCCESS),
-        Exit::Reset => Ok(ExitCode::from(1)),
-        Exit::Failed { reason } => bail!("{reason}{}", console_tail(&last)),
-    }
+    (exit, machine.console().last_lines(10))
 }
 
 fn console_tail(lines: &[String]) -> String {
