@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::transport::vsock::{self, HostSide};
 use crate::vmm::{Console, Disk, Exit, Lun, MachineConfig, Peers, Vmm, VmmError};
@@ -25,6 +25,8 @@ use qmp::Qmp;
 
 /// Time QEMU gets to write back its disks before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// Time QEMU gets to let go of a disk.
+const DETACH_LIMIT: Duration = Duration::from_secs(30);
 
 /// A machine run by QEMU.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Qemu {
     console: Console,
     stopping: Arc<AtomicBool>,
     exit: watch::Receiver<Option<Exit>>,
+    /// Ids of devices that are gone.
+    deleted: broadcast::Sender<String>,
     _qmp_path: Option<RemovedOnDrop>,
 }
 
@@ -76,8 +80,11 @@ impl Vmm for Qemu {
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let (ended, exit) = watch::channel(None);
-        tokio::spawn(watch_end(events, process.clone(), stopping.clone(), ended));
-        Ok(Self { process, qmp, console, stopping, exit, _qmp_path: qmp_path })
+        let deleted = broadcast::Sender::new(64);
+        let watcher =
+            Watcher { process: process.clone(), stopping: stopping.clone(), deleted: deleted.clone(), ended };
+        tokio::spawn(watcher.run(events));
+        Ok(Self { process, qmp, console, stopping, exit, deleted, _qmp_path: qmp_path })
     }
 
     async fn attach_disk(&self, lun: Lun, disk: &Disk) -> Result<(), VmmError> {
@@ -93,8 +100,13 @@ impl Vmm for Qemu {
 
     async fn detach_disk(&self, lun: Lun) -> Result<(), VmmError> {
         let operation = || format!("detach the disk at LUN {lun}");
-        // A SCSI unit goes at once; no consent of the guest is needed.
-        self.execute(operation, "device_del", json!({ "id": drive::id(lun) })).await?;
+        let id = drive::id(lun);
+        let mut deleted = self.deleted.subscribe();
+        self.execute(operation, "device_del", json!({ "id": id })).await?;
+        // No consent of the guest is needed for a SCSI unit, but QEMU lets go of it a little later.
+        let gone = async { while deleted.recv().await.is_ok_and(|other| other != id) {} };
+        // Without the event the next step fails and says so.
+        let _ = tokio::time::timeout(DETACH_LIMIT, gone).await;
         self.execute(operation, "blockdev-del", json!({ "node-name": drive::id(lun) })).await
     }
 
@@ -140,26 +152,35 @@ impl Drop for Qemu {
     }
 }
 
-/// Follows QEMU's events to its end; the last `SHUTDOWN` tells why.
-async fn watch_end(
-    mut events: mpsc::UnboundedReceiver<Value>,
+/// Follows QEMU's events to its end.
+struct Watcher {
     process: Arc<Process>,
     stopping: Arc<AtomicBool>,
+    deleted: broadcast::Sender<String>,
     ended: watch::Sender<Option<Exit>>,
-) {
-    let mut reason = String::new();
-    while let Some(event) = events.recv().await {
-        tracing::debug!(%event, "QEMU event");
-        if event["event"] == "SHUTDOWN" {
-            event["data"]["reason"].as_str().unwrap_or_default().clone_into(&mut reason);
+}
+
+impl Watcher {
+    async fn run(self, mut events: mpsc::UnboundedReceiver<Value>) {
+        // The last `SHUTDOWN` tells why.
+        let mut reason = String::new();
+        while let Some(event) = events.recv().await {
+            tracing::debug!(%event, "QEMU event");
+            let detail = |name: &str| event["data"][name].as_str().unwrap_or_default().to_owned();
+            match event["event"].as_str() {
+                Some("SHUTDOWN") => reason = detail("reason"),
+                // Fails when nobody waits for one.
+                Some("DEVICE_DELETED") => drop(self.deleted.send(detail("device"))),
+                _ => {}
+            }
         }
+        let end = self.process.ended().await;
+        let exit = match reason.as_str() {
+            "guest-shutdown" => Exit::PoweredOff,
+            "guest-reset" | "guest-panic" => Exit::Reset,
+            _ if self.stopping.load(Ordering::Acquire) || reason == "host-qmp-quit" => Exit::Stopped,
+            _ => Exit::Failed { reason: end },
+        };
+        self.ended.send_replace(Some(exit));
     }
-    let end = process.ended().await;
-    let exit = match reason.as_str() {
-        "guest-shutdown" => Exit::PoweredOff,
-        "guest-reset" | "guest-panic" => Exit::Reset,
-        _ if stopping.load(Ordering::Acquire) || reason == "host-qmp-quit" => Exit::Stopped,
-        _ => Exit::Failed { reason: end },
-    };
-    ended.send_replace(Some(exit));
 }
