@@ -77,17 +77,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (kept, live) = machine.console().subscribe();
     let copy = tokio::spawn(copy_console(kept, live));
-    let (exit, last) = follow(machine, &mut signals).await;
+    let (exit, tail) = follow(machine, &mut signals).await;
     copy.await.context("the console's copy failed")?;
     match exit {
         Exit::PoweredOff | Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reset => Ok(ExitCode::from(1)),
-        Exit::Failed { reason } => bail!("{reason}{}", console_tail(&last)),
+        Exit::Failed { reason } => bail!("{reason}; {tail}"),
     }
 }
 
 /// Waits for the machine's end, or ends it on a signal. It is gone afterwards, and with it our side of its console.
-async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, Vec<String>) {
+async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, String) {
     let exit = tokio::select! {
         exit = machine.ended() => exit,
         () = signals.next() => {
@@ -95,15 +95,7 @@ async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, Vec<String>) 
             Exit::Stopped
         }
     };
-    (exit, machine.console().last_lines(10))
-}
-
-fn console_tail(lines: &[String]) -> String {
-    if lines.is_empty() {
-        "; the console is empty".into()
-    } else {
-        format!("; last console lines:\n{}", lines.join("\n"))
-    }
+    (exit, machine.console().tail())
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

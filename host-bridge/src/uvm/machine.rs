@@ -18,8 +18,6 @@ use crate::vmm::{Console, Disk, Exit, Lun, Machine, Peers, Vmm, VmmError};
 
 /// Time for a guest to boot and connect, as in stock hosts (guest protocol, section 16.2).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_mins(2);
-/// Console lines in an error.
-const LAST_LINES: usize = 10;
 
 /// Why a utility VM did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +35,7 @@ pub enum BootError {
     #[error("the guest cannot be used")]
     Guest(#[from] GuestError),
     /// The machine ended.
-    #[error("the utility VM ended while booting ({exit:?}): {}{console}", stage.missing())]
+    #[error("the utility VM ended while booting ({exit}): {}; {console}", stage.missing())]
     Ended {
         /// How.
         exit: Exit,
@@ -47,7 +45,7 @@ pub enum BootError {
         console: String,
     },
     /// The guest did not connect in time.
-    #[error("the utility VM did not connect within {} s: {}{console}", limit.as_secs(), stage.missing())]
+    #[error("the utility VM did not connect within {} s: {}; {console}", limit.as_secs(), stage.missing())]
     Timeout {
         /// The time it had.
         limit: Duration,
@@ -78,7 +76,7 @@ impl Uvm {
         let (stage, reached) = watch::channel(Stage::Kernel);
         let connect = guest::connect(doors, &stage);
         let machine = Machine::start(config).await?;
-        let tail = || console_tail(machine.console());
+        let tail = || machine.console().tail();
         let result = tokio::select! {
             result = tokio::time::timeout(plan.connect_timeout, connect) => result,
             exit = machine.ended() => {
@@ -193,14 +191,5 @@ impl Uvm {
     /// Ends the machine.
     pub async fn stop(self) {
         self.machine.stop().await;
-    }
-}
-
-fn console_tail(console: &Console) -> String {
-    let lines = console.last_lines(LAST_LINES);
-    if lines.is_empty() {
-        "; the console is empty".into()
-    } else {
-        format!("; last console lines:\n{}", lines.join("\n"))
     }
 }

@@ -7,6 +7,8 @@ use tokio::sync::broadcast;
 
 /// Bytes of output that are kept.
 const KEPT: usize = 64 * 1024;
+/// Lines in an error message.
+const TAIL: usize = 10;
 
 /// The output of a machine's console. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,6 +45,18 @@ impl Console {
         (kept.iter().copied().collect(), self.live.subscribe())
     }
 
+    /// The end of the output for an error message, with the line that tells of a panic even if much follows it.
+    pub fn tail(&self) -> String {
+        let lines = self.last_lines(usize::MAX);
+        let start = lines.len().saturating_sub(TAIL);
+        let panic = lines[..start].iter().rev().find(|line| line.contains("Kernel panic"));
+        let shown: Vec<&str> = panic.into_iter().chain(&lines[start..]).map(String::as_str).collect();
+        if shown.is_empty() {
+            return "the console is empty".into();
+        }
+        format!("last console lines:\n{}", shown.join("\n"))
+    }
+
     /// The last `count` lines that are not empty.
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         let bytes: Vec<u8> = self.lock().iter().copied().collect();
@@ -64,5 +78,20 @@ mod tests {
         }
         assert_eq!(console.last_lines(2), ["line 19998", "line 19999"]);
         assert!(console.subscribe().0.len() <= KEPT);
+    }
+
+    #[test]
+    fn the_tail_keeps_the_panic() {
+        let console = Console::default();
+        assert_eq!(console.tail(), "the console is empty");
+        console.push(b"[1] Kernel panic - not syncing: no init\n");
+        for number in 0..20 {
+            console.push(format!("register {number}\n").as_bytes());
+        }
+        let tail = console.tail();
+        assert!(
+            tail.contains("no init") && tail.ends_with("register 19") && !tail.contains("register 9\n"),
+            "{tail}"
+        );
     }
 }

@@ -9,6 +9,7 @@ mod hcs;
 #[cfg(target_os = "linux")]
 mod qemu;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -59,6 +60,17 @@ pub enum Exit {
         /// What it said, and how it ended.
         reason: String,
     },
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PoweredOff => f.write_str("the guest powered off"),
+            Self::Reset => f.write_str("the guest reset or panicked"),
+            Self::Stopped => f.write_str("it was stopped"),
+            Self::Failed { reason } => f.write_str(reason),
+        }
+    }
 }
 
 /// What can go wrong with a machine.
