@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use crate::debian_version;
+use crate::hex::hex;
 use crate::modules::table::Root;
 use crate::selection::Selection;
 
@@ -115,10 +116,9 @@ impl Cache {
 pub fn selection_key(path: &Path, roots: &[Root]) -> io::Result<String> {
     let meta = fs::metadata(path)?;
     let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let name = path.file_name().unwrap_or_default();
-    let text = format!("{FORMAT} {} {name:?} {} {modified} {roots:?}", env!("CARGO_PKG_VERSION"), meta.len());
-    let digest = Sha256::digest(text.as_bytes());
-    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let name = path.file_name().unwrap_or_default().display();
+    let text = format!("{FORMAT} {} {name} {} {modified} {roots:?}", env!("CARGO_PKG_VERSION"), meta.len());
+    Ok(hex(&Sha256::digest(text.as_bytes())[..8]))
 }
 
 fn user_dir(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, CacheError> {

@@ -15,6 +15,7 @@ pub mod compression;
 pub mod deb;
 pub mod debian_version;
 pub mod elf;
+mod hex;
 pub mod initrd;
 pub mod kernel;
 pub mod modules;

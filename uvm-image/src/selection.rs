@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use crate::initrd::packing::{NoPacking, Packing};
 use crate::kernel::bzimage::{self, BzImageError};
 use crate::kernel::{KernelError, KernelPackage};
+use crate::modules::is_module;
 use crate::modules::lists::{self, ModulesError};
 use crate::modules::table::Root;
 
@@ -94,13 +95,14 @@ impl Selection {
     }
 
     fn modules(&self) -> impl Iterator<Item = (&String, &Vec<u8>)> {
-        self.module_files.iter().filter(|(path, _)| path.ends_with(".ko"))
+        self.module_files.iter().filter(|(path, _)| is_module(path))
     }
 
     /// Writes everything to `out` in one stream.
     pub fn save(&self, out: impl Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(out);
-        let facts = [self.release.as_str(), if self.pvh { "pvh" } else { "" }, self.packing().name()].join("\n");
+        let facts =
+            [self.release.as_str(), if self.pvh { "pvh" } else { "" }, self.packing().name()].join("\n");
         append(&mut archive, "facts", facts.as_bytes())?;
         append(&mut archive, "warnings", self.warnings.join("\n").as_bytes())?;
         append(&mut archive, "kernel", &self.kernel)?;

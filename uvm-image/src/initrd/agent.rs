@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::elf::{self, ElfError};
+use crate::hex::hex;
 
 /// What precedes the version in an agent that states one; the version ends at the first byte that is no printable ASCII.
 const VERSION_MARK: &[u8] = b"LCOW_AGENT_VERSION=";
@@ -53,7 +54,7 @@ impl Agent {
 
     /// The binary's SHA-256 in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(&self.bytes))
     }
 }
 

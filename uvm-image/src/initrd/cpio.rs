@@ -13,9 +13,7 @@ const CHAR_DEVICE: u32 = 0o020_000;
 /// `tree` as an archive.
 pub fn archive(tree: &Tree) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut inode = 0;
-    for (path, entry) in tree.iter() {
-        inode += 1;
+    for (inode, (path, entry)) in (1..).zip(tree.iter()) {
         let (kind, links, device, content): (u32, u32, (u32, u32), &[u8]) = match &entry.node {
             Node::Directory => (DIRECTORY, 2, (0, 0), b""),
             Node::File(content) => (REGULAR, 1, (0, 0), content),

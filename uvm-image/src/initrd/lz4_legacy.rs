@@ -1,4 +1,4 @@
-//! The LZ4 legacy frame, the only one the Linux kernel unpacks (`lz4 -l`; kernel lib/decompress_unlz4.c): a magic
+//! The LZ4 legacy frame, the only one the Linux kernel unpacks (`lz4 -l`; kernel `lib/decompress_unlz4.c`): a magic
 //! number, then for every 8 MiB of input the compressed block's length and the block, all little-endian.
 
 use std::io;
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn large_inputs_take_several_blocks() {
-        let bytes: Vec<u8> = (0..(BLOCK + 100_000) as u32).map(|n| (n / 7).to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..BLOCK + 100_000).map(|n| (n / 7).to_le_bytes()[0]).collect();
         assert_eq!(decompress(&compress(&bytes)).unwrap(), bytes);
     }
 

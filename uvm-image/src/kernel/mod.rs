@@ -14,6 +14,7 @@ use crate::compression::Compression;
 use crate::deb::DebError;
 use crate::elf::{self, ElfError};
 use crate::modules::builtin::Builtin;
+use crate::modules::is_module;
 use crate::modules::modinfo::ModInfo;
 use bzimage::BzImageError;
 use config::KernelConfig;
@@ -143,7 +144,7 @@ pub fn from_dir(dir: &std::path::Path) -> Result<KernelPackage, KernelError> {
 /// `name` up to and including `.ko`, if it is the name of a module, compressed or not.
 fn module_path(name: &str) -> Option<&str> {
     let plain = [".xz", ".zst", ".gz"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-    plain.ends_with(".ko").then_some(plain)
+    is_module(plain).then_some(plain)
 }
 
 fn decompress_module(path: &str, stored: Vec<u8>) -> Result<Vec<u8>, KernelError> {

@@ -19,7 +19,7 @@ impl Builtin {
         for entry in modinfo.split(|b| *b == 0) {
             let text = String::from_utf8_lossy(entry);
             if let Some((key, alias)) = text.split_once('=')
-                && key.ends_with(".alias")
+                && key.strip_suffix(".alias").is_some()
             {
                 names.insert(normalise(alias));
             }

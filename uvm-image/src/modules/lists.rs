@@ -99,7 +99,12 @@ impl Lists<'_> {
         let boot = closure.order().len();
         self.add_stage(&mut closure, Stage::Later, platform)?;
         let (first, second) = closure.order().split_at(boot);
-        let lines = |names: &[&str]| names.iter().map(|name| format!("{}\n", self.path(name))).collect();
+        let lines = |names: &[&str]| {
+            names.iter().fold(String::new(), |mut text, name| {
+                let _ = writeln!(text, "{}", self.path(name));
+                text
+            })
+        };
         Ok((lines(first), lines(second)))
     }
 

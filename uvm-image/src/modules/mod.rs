@@ -13,6 +13,11 @@ pub fn name_of(path: &str) -> String {
     normalise(file.split(".ko").next().unwrap_or(file))
 }
 
+/// Whether `path` is that of an uncompressed module.
+pub fn is_module(path: &str) -> bool {
+    path.strip_suffix(".ko").is_some()
+}
+
 /// `-` and `_` mean the same in names and aliases of modules.
 pub fn normalise(name: &str) -> String {
     name.replace('-', "_")
