@@ -15,8 +15,11 @@ Examples:
   uvm-build default -o boot --kernel linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb --debug
       from this package, with busybox in the utility VM
 
-Written to the directory, all or nothing: kernel and bootx64.efi (the same bytes: for direct and for UEFI boot), vmlinux
-(the ELF kernel from inside it, which VMMs start fastest), initrd.img, versions.txt.";
+Written to the directory, all or nothing:
+  kernel, bootx64.efi   the kernel for direct and for UEFI boot (the same bytes)
+  vmlinux               the ELF kernel from inside it, which starts fastest where the VMM can load it (PVH)
+  initrd.img            the guest agent and the kernel modules that a utility VM needs
+  versions.txt          what they were made of";
 
 /// Boot files from a distribution's kernel and the guest agent.
 #[derive(Debug, Args)]
