@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -10,6 +11,12 @@ use crate::process::{command, output};
 
 /// What depends on the newest kernel package of the release.
 const METAPACKAGE: &str = "linux-image-amd64";
+
+/// How the directories of downloads under way are named.
+const DOWNLOAD_PREFIX: &str = ".download-";
+
+/// After this time a download is taken for interrupted.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Whether `cache` has a kernel package.
 pub(super) fn is_cached(cache: &Path) -> bool {
@@ -36,8 +43,9 @@ pub(super) fn download(apt: Option<&Apt>, cache: &Path) -> Result<()> {
     eprintln!("setup: downloading the kernel package {package}");
     fs::create_dir_all(cache)
         .with_context(|| format!("cannot make the cache directory {}", cache.display()))?;
+    remove_abandoned(cache);
     let dir = tempfile::Builder::new()
-        .prefix(".download-")
+        .prefix(DOWNLOAD_PREFIX)
         .tempdir_in(cache)
         .with_context(|| format!("cannot write to the cache directory {}", cache.display()))?;
     if let Err(error) = apt.download(&package, dir.path()) {
@@ -49,6 +57,17 @@ pub(super) fn download(apt: Option<&Apt>, cache: &Path) -> Result<()> {
         apt.download(&resolve()?, dir.path())?;
     }
     keep(dir.path(), cache)
+}
+
+/// Removes what interrupted downloads left in `cache`.
+fn remove_abandoned(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(DOWNLOAD_PREFIX);
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+        if ours && age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Moves the package file from `dir` into `cache`.
@@ -93,12 +112,29 @@ fn is_kernel_file(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn takes_the_real_package() {
         let text = "linux-image-amd64\n |Depends: linux-image-6.12.5-amd64-unsigned\n  Depends: linux-image-6.12.5-amd64\n";
         assert_eq!(real_package(text).as_deref(), Some("linux-image-6.12.5-amd64"));
         assert_eq!(real_package("linux-image-amd64\n  Depends: <linux-image>\n"), None);
+    }
+
+    #[test]
+    fn interrupted_downloads_are_removed_and_running_ones_are_not() {
+        let cache = tempfile::tempdir().unwrap();
+        let [old, running, other] = [".download-old", ".download-running", "other"].map(|name| {
+            let path = cache.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        });
+        let long_ago = SystemTime::now() - 2 * ABANDONED;
+        for path in [&old, &other] {
+            fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        remove_abandoned(cache.path());
+        assert!(!old.exists() && running.exists() && other.exists());
     }
 
     #[test]
