@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::config::KernelConfig;
 use super::spool::SpoolWriter;
-use super::{Body, KernelError, KernelPackage, ModuleFile, image_release, module_path, read_modinfo};
+use super::{Body, KernelError, KernelPackage, image_release, modinfos, module_path};
 use crate::deb::Deb;
 use crate::modules::builtin::Builtin;
 
@@ -36,22 +36,19 @@ pub(super) fn read(path: &Path, scratch: &Path) -> Result<KernelPackage, KernelE
         entry.read_to_end(&mut bytes).map_err(unpack)?;
         match modules_path(&name).and_then(module_path) {
             Some(module) => {
-                let info = read_modinfo(module, &bytes)?;
                 let body = Body::Spooled { offset: spool.append(&bytes)?, len: bytes.len() };
-                modules.push(ModuleFile { path: module.into(), info, body });
+                modules.push((module.to_owned(), body));
             }
             None => drop(files.insert(name, bytes)),
         }
     }
-    // The modules' order in the archive must not show in the result.
-    modules.sort_by(|a, b| a.path.cmp(&b.path));
     assemble(path, files, modules, spool)
 }
 
 fn assemble(
     path: &Path,
     mut files: SmallFiles,
-    modules: Vec<ModuleFile>,
+    modules: Vec<(String, Body)>,
     spool: SpoolWriter,
 ) -> Result<KernelPackage, KernelError> {
     let missing = |what: String| KernelError::Missing { path: path.to_owned(), what };
@@ -66,13 +63,14 @@ fn assemble(
     let text = |wanted: &str| {
         files.iter().find(|(name, _)| modules_path(name) == Some(wanted)).map_or(&[][..], |(_, bytes)| bytes)
     };
+    let spool = spool.finish()?;
     Ok(KernelPackage {
         release,
         image,
         config: KernelConfig::parse(&String::from_utf8_lossy(config)),
         builtin: Builtin::parse(text("modules.builtin"), text("modules.builtin.modinfo")),
-        modules,
-        spool: Some(spool.finish()?),
+        modules: modinfos::read(modules, Some(&spool))?,
+        spool: Some(spool),
     })
 }
 

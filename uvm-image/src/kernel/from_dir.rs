@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::config::KernelConfig;
-use super::{Body, KernelError, KernelPackage, ModuleFile, image_release, module_path, read_modinfo};
+use super::{Body, KernelError, KernelPackage, image_release, modinfos, module_path};
 use crate::debian_version;
 use crate::modules::builtin::Builtin;
 
@@ -29,7 +29,7 @@ pub(super) fn read(dir: &Path) -> Result<KernelPackage, KernelError> {
         let text = |name| fs::read(root.join(name)).unwrap_or_default();
         builtin = Builtin::parse(&text("modules.builtin"), &text("modules.builtin.modinfo"));
     }
-    modules.sort_by(|a, b| a.path.cmp(&b.path));
+    let modules = modinfos::read(modules, None)?;
     Ok(KernelPackage { release, image, config, modules, builtin, spool: None })
 }
 
@@ -80,7 +80,7 @@ fn find_modules(dir: &Path, release: &str) -> Option<PathBuf> {
 }
 
 /// Collects the modules below `dir` with their paths relative to `root`.
-fn walk(root: &Path, dir: &Path, modules: &mut Vec<ModuleFile>) -> Result<(), KernelError> {
+fn walk(root: &Path, dir: &Path, modules: &mut Vec<(String, Body)>) -> Result<(), KernelError> {
     for path in list(dir)? {
         let kind = fs::symlink_metadata(&path)
             .map_err(|source| KernelError::Read { path: path.clone(), source })?
@@ -96,8 +96,7 @@ fn walk(root: &Path, dir: &Path, modules: &mut Vec<ModuleFile>) -> Result<(), Ke
         };
         let relative = relative.replace('\\', "/");
         if let Some(module) = module_path(&relative) {
-            let info = read_modinfo(module, &read_file(&path)?)?;
-            modules.push(ModuleFile { path: module.into(), info, body: Body::File(path.clone()) });
+            modules.push((module.to_owned(), Body::File(path.clone())));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ pub mod bzimage;
 pub mod config;
 mod from_deb;
 mod from_dir;
+mod modinfos;
 mod spool;
 
 use std::fs;
@@ -119,14 +120,19 @@ enum Body {
 impl KernelPackage {
     /// The uncompressed bytes of `module`, one of this package's.
     pub fn module_bytes(&self, module: &ModuleFile) -> Result<Vec<u8>, KernelError> {
-        let stored = match (&module.body, &self.spool) {
-            (Body::File(path), _) => {
-                fs::read(path).map_err(|source| KernelError::Read { path: path.clone(), source })?
-            }
-            (Body::Spooled { offset, len }, Some(spool)) => spool.read(*offset, *len)?,
-            (Body::Spooled { .. }, None) => unreachable!("a spooled module comes with its spool"),
-        };
+        let stored = body_bytes(&module.body, self.spool.as_ref())?;
         decompress_module(&module.path, stored)
+    }
+}
+
+/// A module's bytes as they are stored, compressed or not.
+fn body_bytes(body: &Body, spool: Option<&Spool>) -> Result<Vec<u8>, KernelError> {
+    match (body, spool) {
+        (Body::File(path), _) => {
+            fs::read(path).map_err(|source| KernelError::Read { path: path.clone(), source })
+        }
+        (Body::Spooled { offset, len }, Some(spool)) => spool.read(*offset, *len),
+        (Body::Spooled { .. }, None) => unreachable!("a spooled module comes with its spool"),
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::KernelError;
 
 /// Module bodies one after the other.
 pub(super) struct Spool {
-    file: File,
+    file: Mutex<File>,
     dir: PathBuf,
 }
 
@@ -39,7 +40,7 @@ impl SpoolWriter {
     pub(super) fn finish(self) -> Result<Spool, KernelError> {
         let dir = self.dir;
         match self.file.into_inner() {
-            Ok(file) => Ok(Spool { file, dir }),
+            Ok(file) => Ok(Spool { file: Mutex::new(file), dir }),
             Err(error) => Err(KernelError::Spool { path: dir, source: error.into_error() }),
         }
     }
@@ -49,7 +50,8 @@ impl Spool {
     /// `len` bytes from `offset`.
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, KernelError> {
         let mut bytes = vec![0; len];
-        let mut file = &self.file;
+        // Seeking and reading belong together, for all threads. A panic elsewhere leaves the file usable.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|source| KernelError::Spool { path: self.dir.clone(), source })?;
