@@ -1,4 +1,14 @@
 //! `lcow`: Linux containers, each in its own utility VM.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime.block_on(host_bridge::cli::main()),
+        Err(error) => {
+            eprintln!("lcow: cannot start: {error}");
+            ExitCode::from(125)
+        }
+    }
+}

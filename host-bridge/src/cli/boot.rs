@@ -1,0 +1,208 @@
+//! `lcow uvm boot`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::options::{self, FileOption, NicOption};
+use crate::uvm::plan::{DEFAULT_CPUS, DEFAULT_MEMORY_MIB};
+use crate::uvm::{BootPlan, Root};
+use crate::vmm::{Accelerator, Disk, Exit, MacAddress, Machine, Nic, Peers, Pmem, Vmm};
+
+/// The longest socket path that leaves room for `_` and ten digits in a Unix socket's address.
+const MAX_SOCKET_PATH: usize = 107 - 11;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A guest dial to port P arrives at the Unix socket `PATH_P`; nothing is created at PATH itself
+    #[arg(long, value_name = "PATH")]
+    vsock_uds: PathBuf,
+    /// Directory with kernel and initrd.img [default: `$LCOW_BOOT_FILES`, `boot` beside lcow, the user's data, the system's]
+    #[arg(long, value_name = "DIR")]
+    boot_files: Option<PathBuf>,
+    /// Memory in MiB
+    #[arg(short, long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(32..=16_777_216))]
+    memory: u32,
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CPUS, value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: u32,
+    /// A disk on SCSI controller 0, at LUN 0, 1, 2… in this order
+    #[arg(long = "disk", value_name = "FILE[,ro]")]
+    disks: Vec<FileOption>,
+    /// A persistent memory device
+    #[arg(long, value_name = "FILE[,ro]")]
+    pmem: Vec<FileOption>,
+    /// A network adapter; the MAC address of the i-th is 00:15:5d:00:00:0i unless given
+    #[arg(long = "nic", value_name = "user[,mac=MAC]")]
+    nics: Vec<NicOption>,
+    /// Where the root file system is; a disk root takes LUN 0
+    #[arg(long, value_name = "initrd|scsi:FILE|pmem:FILE", default_value = "initrd", value_parser = options::root)]
+    root: Root,
+    /// Words for the kernel command line, before its `--`
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    append: String,
+    /// Replaces what follows `--` on the kernel command line: the arguments of /init
+    #[arg(long = "init-args", value_name = "TEXT", allow_hyphen_values = true)]
+    init: Option<String>,
+    /// The agent's log level
+    #[arg(long, value_name = "L", default_value = "info", value_parser = ["trace", "debug", "info", "warning", "error", "fatal", "panic"])]
+    log_level: String,
+    /// Also give QEMU's control protocol at this Unix socket
+    #[arg(long, value_name = "PATH")]
+    qmp: Option<PathBuf>,
+    /// How to run the guest's instructions [default: kvm with `kvm_intel` or `kvm_amd`, else tcg]
+    #[arg(long, value_name = "kvm|tcg", value_parser = options::accelerator)]
+    accel: Option<Accelerator>,
+}
+
+/// Boots and waits for the end.
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // Before anything exists that a signal would have to clean up.
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let socket_path = absolute(&args.vsock_uds)?;
+    if socket_path.as_os_str().len() > MAX_SOCKET_PATH {
+        bail!(
+            "--vsock-uds {}: with a port the path exceeds a Unix socket's 107 bytes",
+            socket_path.display()
+        );
+    }
+    let config = plan(args)?.machine(Peers::UnixSockets(socket_path))?;
+    let machine = tokio::select! {
+        machine = Machine::start(config) => machine?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let (kept, live) = machine.console().subscribe();
+    let copy = tokio::spawn(copy_console(kept, live));
+    let (exit, last) = follow(machine, &mut signals).await;
+    copy.await.context("the console's copy failed")?;
+    match exit {
+        Exit::PoweredOff | Exit::Stopped => Ok(ExitCode::SUCCESS),
+        Exit::Reset => Ok(ExitCode::from(1)),
+        Exit::Failed { reason } => bail!("{reason}{}", console_tail(&last)),
+    }
+}
+
+/// Waits for the machine's end, or ends it on a signal. It is gone afterwards, and with it our side of its console.
+async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, Vec<String>) {
+    let exit = tokio::select! {
+        exit = machine.ended() => exit,
+        () = signals.next() => {
+            machine.stop().await;
+            Exit::Stopped
+        }
+    };
+    (exit, machine.console().last_lines(10))
+}
+
+fn console_tail(lines: &[String]) -> String {
+    if lines.is_empty() {
+        "; the console is empty".into()
+    } else {
+        format!("; last console lines:\n{}", lines.join("\n"))
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot use path {}", path.display()))
+}
+
+fn plan(args: Args) -> anyhow::Result<BootPlan> {
+    let disks = args
+        .disks
+        .iter()
+        .map(|disk| Disk::open(&disk.path, disk.read_only))
+        .collect::<Result<Vec<_>, _>>()?;
+    let pmem =
+        args.pmem.iter().map(|pmem| Ok(Pmem { path: absolute(&pmem.path)?, read_only: pmem.read_only }));
+    let nics = args
+        .nics
+        .iter()
+        .zip(0_u8..)
+        .map(|(nic, index)| Nic { mac: nic.mac.unwrap_or_else(|| MacAddress::default_for(index)) });
+    Ok(BootPlan {
+        boot_files: args.boot_files,
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        root: args.root,
+        disks,
+        pmem: pmem.collect::<anyhow::Result<Vec<_>>>()?,
+        nics: nics.collect(),
+        append: args.append,
+        init_args: args.init,
+        log_level: args.log_level,
+        accelerator: args.accel,
+        qmp: args.qmp.as_deref().map(absolute).transpose()?,
+        ..BootPlan::default()
+    })
+}
+
+/// Copies the console to standard output until the machine is gone. When standard output has gone the machine goes on.
+async fn copy_console(kept: Vec<u8>, mut live: Receiver<Arc<[u8]>>) {
+    let mut open = write_out(&kept).is_ok();
+    loop {
+        match live.recv().await {
+            Ok(bytes) if open => open = write_out(&bytes).is_ok(),
+            Ok(_) => {}
+            Err(RecvError::Lagged(count)) => {
+                eprintln!("lcow: standard output is slow: lost {count} pieces of console output");
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// The signals that end a machine in the foreground.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[allow(clippy::unnecessary_wraps)] // The signature is the other platform's.
+    fn catch() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        // Fails only when no handler can be installed; then Ctrl-C ends the process as usual.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

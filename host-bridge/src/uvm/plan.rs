@@ -1,0 +1,129 @@
+//! The boot plan: what a utility VM is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{BootFiles, BootFilesError, command_line};
+use crate::vmm::{Accelerator, Disk, MachineConfig, Nic, Peers, Pmem, VmmError};
+
+/// Memory of a utility VM unless another size is asked for, in MiB.
+pub const DEFAULT_MEMORY_MIB: u32 = 1024;
+/// Processors of a utility VM unless another number is asked for.
+pub const DEFAULT_CPUS: u32 = 2;
+
+/// Where the root file system is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Root {
+    /// In the initial RAM disk of the boot files.
+    #[default]
+    Initrd,
+    /// On this disk, which becomes LUN 0, read-only.
+    Scsi(PathBuf),
+    /// On this file as persistent memory device 0, read-only.
+    Pmem(PathBuf),
+}
+
+/// What a utility VM is started with.
+#[derive(Clone, Debug)]
+pub struct BootPlan {
+    /// Directory of the boot files; searched for unless given.
+    pub boot_files: Option<PathBuf>,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Where the root file system is.
+    pub root: Root,
+    /// Further disks, in order of their LUNs.
+    pub disks: Vec<Disk>,
+    /// Further persistent memory.
+    pub pmem: Vec<Pmem>,
+    /// Network adapters.
+    pub nics: Vec<Nic>,
+    /// Words for the kernel, before `--`.
+    pub append: String,
+    /// Replaces the arguments of `/init`.
+    pub init_args: Option<String>,
+    /// The agent's log level.
+    pub log_level: String,
+    /// How to run the guest's instructions; chosen by what the host has unless given.
+    pub accelerator: Option<Accelerator>,
+    /// A control socket of the monitor for people.
+    pub qmp: Option<PathBuf>,
+    /// Time for the guest to boot and connect.
+    pub connect_timeout: Duration,
+}
+
+impl Default for BootPlan {
+    fn default() -> Self {
+        Self {
+            boot_files: None,
+            memory_mib: DEFAULT_MEMORY_MIB,
+            cpus: DEFAULT_CPUS,
+            root: Root::Initrd,
+            disks: Vec::new(),
+            pmem: Vec::new(),
+            nics: Vec::new(),
+            append: String::new(),
+            init_args: None,
+            log_level: "info".into(),
+            accelerator: None,
+            qmp: None,
+            connect_timeout: super::CONNECT_TIMEOUT,
+        }
+    }
+}
+
+/// Why a plan cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The boot files.
+    #[error(transparent)]
+    BootFiles(#[from] BootFilesError),
+    /// The boot files have no initial RAM disk, and the root is to be there.
+    #[error("the boot files have no initrd.img, and no other root was given")]
+    NoInitrd,
+    /// The root's file.
+    #[error(transparent)]
+    Vmm(#[from] VmmError),
+}
+
+impl BootPlan {
+    /// Turns the plan into a machine.
+    pub fn machine(&self, peers: Peers) -> Result<MachineConfig, PlanError> {
+        let files = BootFiles::find(self.boot_files.as_deref())?;
+        let mut disks = self.disks.clone();
+        let mut pmem = self.pmem.clone();
+        let initrd = match &self.root {
+            Root::Initrd => Some(files.initrd.ok_or(PlanError::NoInitrd)?),
+            Root::Scsi(path) => {
+                disks.insert(0, Disk::open(path, true).map_err(VmmError::from)?);
+                None
+            }
+            Root::Pmem(path) => {
+                pmem.insert(0, Pmem { path: path.clone(), read_only: true });
+                None
+            }
+        };
+        let command_line = command_line::build(
+            &self.root,
+            self.cpus,
+            &self.append,
+            self.init_args.as_deref(),
+            &self.log_level,
+        );
+        Ok(MachineConfig {
+            kernel: files.kernel,
+            initrd,
+            command_line,
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            disks,
+            pmem,
+            nics: self.nics.clone(),
+            accelerator: self.accelerator,
+            peers,
+            qmp: self.qmp.clone(),
+        })
+    }
+}

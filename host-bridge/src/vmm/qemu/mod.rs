@@ -1,0 +1,165 @@
+//! QEMU on Linux.
+
+mod accel;
+mod args;
+mod drive;
+mod process;
+mod qmp;
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use crate::transport::vsock::{self, HostSide};
+use crate::vmm::{Console, Disk, Exit, Lun, MachineConfig, Peers, Vmm, VmmError};
+use args::Descriptors;
+use process::Process;
+use qmp::Qmp;
+
+/// Time QEMU gets to write back its disks before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A machine run by QEMU.
+#[derive(Debug)]
+pub struct Qemu {
+    process: Arc<Process>,
+    qmp: Qmp,
+    console: Console,
+    stopping: Arc<AtomicBool>,
+    exit: watch::Receiver<Option<Exit>>,
+    _qmp_path: Option<RemovedOnDrop>,
+}
+
+/// A file that goes with the machine.
+#[derive(Debug)]
+struct RemovedOnDrop(PathBuf);
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        // QEMU may have removed it itself.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn system(operation: &'static str) -> impl Fn(std::io::Error) -> VmmError {
+    move |source| VmmError::System { operation, source }
+}
+
+impl Vmm for Qemu {
+    async fn start(config: MachineConfig) -> Result<Self, VmmError> {
+        let host_side = match &config.peers {
+            Peers::Listeners(transport) => HostSide::Listeners(transport.registry.clone()),
+            Peers::UnixSockets(path) => HostSide::UnixSockets(path.clone()),
+        };
+        let vsock = vsock::start(host_side).map_err(system("start the vsock device"))?;
+        let (monitor, theirs) = UnixStream::pair().map_err(system("make a socket pair"))?;
+        let fds = Descriptors { qmp: theirs.as_raw_fd(), vsock: vsock.as_raw_fd() };
+        let accelerator = config.accelerator.unwrap_or_else(accel::best);
+        let args = args::build(&config, accelerator, fds)?;
+        let console = Console::default();
+        let inherited = vec![OwnedFd::from(theirs), OwnedFd::from(vsock)];
+        let qmp_path = config.qmp.clone().map(RemovedOnDrop);
+        let process = Arc::new(Process::spawn(args, inherited, console.clone()).await?);
+
+        monitor.set_nonblocking(true).map_err(system("prepare a socket"))?;
+        let monitor = tokio::net::UnixStream::from_std(monitor).map_err(system("prepare a socket"))?;
+        let (sender, events) = mpsc::unbounded_channel();
+        let Ok(qmp) = Qmp::connect(monitor, sender).await else {
+            return Err(VmmError::NotStarted { reason: process.ended().await });
+        };
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (ended, exit) = watch::channel(None);
+        tokio::spawn(watch_end(events, process.clone(), stopping.clone(), ended));
+        Ok(Self { process, qmp, console, stopping, exit, _qmp_path: qmp_path })
+    }
+
+    async fn attach_disk(&self, lun: Lun, disk: &Disk) -> Result<(), VmmError> {
+        let operation = || format!("attach {} at LUN {lun}", disk.path.display());
+        self.execute(operation, "blockdev-add", drive::block_node(lun, disk)).await?;
+        let added = self.execute(operation, "device_add", drive::device(lun)).await;
+        if added.is_err() {
+            // The first error is the one to report.
+            let _ = self.qmp.execute("blockdev-del", json!({ "node-name": drive::id(lun) })).await;
+        }
+        added
+    }
+
+    async fn detach_disk(&self, lun: Lun) -> Result<(), VmmError> {
+        let operation = || format!("detach the disk at LUN {lun}");
+        // A SCSI unit goes at once; no consent of the guest is needed.
+        self.execute(operation, "device_del", json!({ "id": drive::id(lun) })).await?;
+        self.execute(operation, "blockdev-del", json!({ "node-name": drive::id(lun) })).await
+    }
+
+    fn console(&self) -> &Console {
+        &self.console
+    }
+
+    async fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.process.signal(Signal::SIGTERM);
+        if tokio::time::timeout(STOP_GRACE, self.process.ended()).await.is_err() {
+            self.process.signal(Signal::SIGKILL);
+        }
+        self.ended().await;
+    }
+
+    async fn ended(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(exit) => exit.clone().unwrap_or(Exit::Stopped),
+            Err(_) => Exit::Failed { reason: "the runtime that watched QEMU has ended".into() },
+        }
+    }
+}
+
+impl Qemu {
+    async fn execute(
+        &self,
+        operation: impl Fn() -> String,
+        command: &str,
+        arguments: Value,
+    ) -> Result<(), VmmError> {
+        match self.qmp.execute(command, arguments).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(VmmError::Refused { operation: operation(), reason: error.to_string() }),
+        }
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.process.signal(Signal::SIGKILL);
+    }
+}
+
+/// Follows QEMU's events to its end; the last `SHUTDOWN` tells why.
+async fn watch_end(
+    mut events: mpsc::UnboundedReceiver<Value>,
+    process: Arc<Process>,
+    stopping: Arc<AtomicBool>,
+    ended: watch::Sender<Option<Exit>>,
+) {
+    let mut reason = String::new();
+    while let Some(event) = events.recv().await {
+        tracing::debug!(%event, "QEMU event");
+        if event["event"] == "SHUTDOWN" {
+            event["data"]["reason"].as_str().unwrap_or_default().clone_into(&mut reason);
+        }
+    }
+    let end = process.ended().await;
+    let exit = match reason.as_str() {
+        "guest-shutdown" => Exit::PoweredOff,
+        "guest-reset" | "guest-panic" => Exit::Reset,
+        _ if stopping.load(Ordering::Acquire) || reason == "host-qmp-quit" => Exit::Stopped,
+        _ => Exit::Failed { reason: end },
+    };
+    ended.send_replace(Some(exit));
+}
