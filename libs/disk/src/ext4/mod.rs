@@ -11,3 +11,12 @@ mod superblock;
 mod xattr;
 
 pub use layout::BLOCK_SIZE;
+
+/// The first half of a digest with the marks of a custom UUID (RFC 9562, version 8).
+fn uuid_from(digest: &[u8; 32]) -> [u8; 16] {
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&digest[..16]);
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
+}

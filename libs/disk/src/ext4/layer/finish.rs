@@ -19,6 +19,7 @@ use crate::ext4::layout::{
     INODES_PER_BLOCK, MAX_INODES_PER_GROUP, MAX_LINKS, ROOT_INODE, SECTORS_PER_BLOCK, blocks_for,
 };
 use crate::ext4::superblock::{self, Superblock, compat, incompat, ro_compat};
+use crate::ext4::uuid_from;
 use crate::ext4::xattr::{self, Refusal};
 use crate::vhd::Footer;
 
@@ -245,7 +246,7 @@ impl<W: Write + Seek> Image<W> {
         options: &Options,
     ) -> Result<LayerStats, LayerError> {
         let derived: [u8; 32] = self.digest.finalize().into();
-        let uuid = options.uuid.unwrap_or_else(|| random_form(&derived));
+        let uuid = options.uuid.unwrap_or_else(|| uuid_from(&derived));
         let superblock = Superblock {
             blocks: plan.blocks,
             free_blocks: groups.iter().map(|group| group.free_blocks).sum(),
@@ -321,13 +322,4 @@ impl Usage<'_> {
         let in_group = |&&inode: &&u32| (inode - 1) / self.plan.inodes_per_group == group;
         self.directories.iter().filter(in_group).count() as u32
     }
-}
-
-/// The first half of a digest with the marks of a custom UUID (RFC 9562, version 8).
-fn random_form(digest: &[u8; 32]) -> [u8; 16] {
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&digest[..16]);
-    uuid[6] = uuid[6] & 0x0f | 0x80;
-    uuid[8] = uuid[8] & 0x3f | 0x80;
-    uuid
 }
