@@ -137,7 +137,7 @@ impl Dispatcher {
     fn negotiate(&mut self, header: Header, activity: ActivityId, document: &Value) {
         let outcome = json::decode("NegotiateProtocol", document)
             .map_err(Failure::from)
-            .and_then(|message| handlers::negotiate_protocol::negotiate(message));
+            .and_then(handlers::negotiate_protocol::negotiate);
         self.negotiated = outcome.is_ok();
         let payload = outcome.and_then(|response| {
             serde_json::to_value(response).map_err(|error| Failure::text(HResult::FAIL, error.to_string()))
