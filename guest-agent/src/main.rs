@@ -1,3 +1,23 @@
 //! The agent inside an LCOW utility VM.
+//!
+//! One static binary under several names: the name (or the first argument) chooses what it does, see
+//! [`multicall`]. As `/init` it is PID 1 and never runs agent code; as `/bin/vsockexec` it connects its stdio to
+//! the host and becomes another program; as `/bin/gcs` it is the agent that answers on the bridge.
+#![cfg(target_os = "linux")]
 
-fn main() {}
+mod bridge;
+mod cgroup;
+mod container;
+mod gcs;
+mod init;
+mod log;
+mod multicall;
+mod process;
+mod runtime;
+mod sys;
+mod transport;
+mod vsockexec;
+
+fn main() -> std::process::ExitCode {
+    multicall::main()
+}

@@ -1,2 +1,28 @@
 //! uvm-build: boot files for utility VMs.
+//!
+//! A utility VM boots from a kernel and an initrd that holds one program, the guest agent. This crate makes both from
+//! a distribution's kernel package (or a directory with a kernel) and the agent's binary, on any operating system:
+//! packages are unpacked, modules selected and archives written in process, nothing is mounted and no tool is run.
+//!
+//! The way through: [`kernel`] reads a package, [`modules`] chooses what the VM needs of it, [`selection`] is that choice
+//! (and is what [`cache`] keeps), [`initrd`] packs it with the agent, [`outputs`] puts the files in place and
+//! [`build`] ties these together.
 #![forbid(unsafe_code)]
+
+pub mod build;
+pub mod cache;
+pub mod compression;
+pub mod deb;
+pub mod debian_version;
+pub mod elf;
+mod hex;
+pub mod initrd;
+pub mod kernel;
+pub mod modules;
+pub mod outputs;
+pub mod report;
+pub mod selection;
+pub mod versions;
+
+#[cfg(test)]
+mod testing;

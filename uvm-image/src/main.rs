@@ -1,4 +1,18 @@
 //! `uvm-build`: boot files for utility VMs.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("uvm-build: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,2 +1,14 @@
-//! Disk formats written and read without mounting: ext4, VHD, VHDX, GPT.
+//! Disk formats written and read without mounting: ext4, VHD, VHDX.
+//!
+//! * [`ext4::layer`]: a layer's tar stream becomes a read-only ext4 image, in one pass
+//! * [`ext4::mkfs`]: an empty, writable ext4 in milliseconds, whatever its size
+//! * [`vhd`]: the footer that makes a raw image a fixed VHD
+//! * [`tar`]: the archive reader behind the first
+//!
+//! Everything is pure bytes: no mounting, no privileges, the same on every operating system.
 #![forbid(unsafe_code)]
+
+mod bytes;
+pub mod ext4;
+pub mod tar;
+pub mod vhd;

@@ -1,2 +1,25 @@
 //! Images: references, layout store, layer streams, image config to runtime spec.
+//!
+//! * [`Reference`]: what people call an image
+//! * [`store::Store`]: images on this machine, as an OCI image layout
+//! * [`load`]: images from an OCI layout or a `docker save` archive into the store
+//! * [`layer`]: a layer as the tar stream that its image promises
+//! * [`build`]: small images made from files
+//! * [`spec`]: image config and command line → OCI runtime spec
 #![forbid(unsafe_code)]
+
+pub mod build;
+mod compression;
+mod digest;
+pub mod layer;
+pub mod load;
+pub mod model;
+mod platform;
+mod reference;
+pub mod spec;
+pub mod store;
+
+pub use compression::Compression;
+pub use digest::{Digest, DigestError};
+pub use platform::Platform;
+pub use reference::{Reference, ReferenceError};

@@ -1,0 +1,22 @@
+//! `SignalProcess` (spec section 5.6); for processes of the VM as well.
+
+use std::rc::Rc;
+
+use lcow_protocol::envelope::RequestBase;
+use lcow_protocol::messages::{Empty, SignalProcess};
+
+use super::find_process;
+use crate::bridge::Failure;
+use crate::bridge::dispatch::Reply;
+use crate::gcs::Agent;
+
+pub(in crate::bridge) async fn handle(
+    agent: Rc<Agent>,
+    base: RequestBase,
+    message: SignalProcess,
+) -> Result<Reply<Empty>, Failure> {
+    let process = find_process(&agent, &base.container_id, message.process_id)?;
+    agent.runtime.signal(process.id().0, message.signal()).await?;
+    process.note_signal(message.signal());
+    Ok(Empty {}.into())
+}

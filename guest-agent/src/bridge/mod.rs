@@ -1,0 +1,11 @@
+//! The bridge: one connection to the host at a time, redialled for ever (spec sections 3 and 12).
+
+mod connection;
+mod dispatch;
+mod failure;
+mod handlers;
+mod outbound;
+
+pub(crate) use connection::{Error, serve};
+pub(crate) use failure::{Failure, with_causes};
+pub(crate) use outbound::Outbound;

@@ -1,0 +1,213 @@
+//! `Create` (spec section 7): from the host's specification to an init process that waits to be let go.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::fd::RawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use lcow_protocol::envelope::{Message, RequestBase};
+use lcow_protocol::messages::{ContainerNotification, HostedSettings, SchemaVersion};
+use serde_json::Value;
+
+use super::state::{InitStdio, PlannedStdio, State, Waiting};
+use super::{Container, Error, guest_path, identity_files, runtime_spec};
+use crate::cgroup;
+use crate::gcs::Agent;
+use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
+use crate::runtime::{self, ContainerJob, FailurePipe, STATE_ROOT, Stdio, TerminalSocket};
+
+/// The oldest container document that is understood.
+const OLDEST_SCHEMA: SchemaVersion = SchemaVersion { major: 2, minor: 1 };
+/// Says whether a container is a pod's sandbox or one of its workloads.
+const TYPE_ANNOTATION: &str = "io.kubernetes.cri.container-type";
+
+/// Creates a container.
+pub(crate) async fn create(
+    agent: &Rc<Agent>,
+    base: RequestBase,
+    settings: HostedSettings,
+) -> Result<(), Error> {
+    check(&base, &settings)?;
+    let reservation = agent.containers.reserve(base.container_id.clone())?;
+    let bundle = PathBuf::from(&settings.oci_bundle_path);
+    match build(agent, &base, settings).await {
+        Ok(container) => {
+            tokio::task::spawn_local(supervise(Rc::clone(agent), Rc::clone(&container)));
+            reservation.fill(container);
+            Ok(())
+        }
+        Err(error) => {
+            super::delete::remove_bundle(&bundle).unwrap_or_else(|error| {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
+            });
+            Err(error)
+        }
+    }
+}
+
+fn check(base: &RequestBase, settings: &HostedSettings) -> Result<(), Error> {
+    base.container_id.validate()?;
+    if settings.schema_version < OLDEST_SCHEMA {
+        let SchemaVersion { major, minor } = settings.schema_version;
+        return Err(Error::Schema { major, minor });
+    }
+    for (name, path) in
+        [("OciBundlePath", &settings.oci_bundle_path), ("ScratchDirPath", &settings.scratch_dir_path)]
+    {
+        let optional = name == "ScratchDirPath" && path.is_empty();
+        let plain = Path::new(path).components().all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !optional && (!path.starts_with('/') || path == "/" || !plain) {
+            return Err(Error::Invalid(format!("{name} {path:?} is not an absolute path")));
+        }
+    }
+    if !settings.oci_specification.is_object() {
+        return Err(Error::Invalid("there is no OciSpecification".to_owned()));
+    }
+    match settings.oci_specification["annotations"][TYPE_ANNOTATION].as_str() {
+        None => Ok(()),
+        Some(kind @ ("sandbox" | "container")) => {
+            Err(Error::Invalid(format!("containers of type {kind:?} are not supported by this agent")))
+        }
+        Some(other) => Err(Error::Invalid(format!("unknown container type {other:?}"))),
+    }
+}
+
+async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> Result<Rc<Container>, Error> {
+    let id = base.container_id.as_str();
+    let bundle = PathBuf::from(settings.oci_bundle_path);
+    let mut spec = settings.oci_specification;
+    create_bundle(&bundle)?;
+    identity_files::provide(&mut spec, &bundle, "")?;
+    runtime_spec::adapt(&mut spec)?;
+    let root = PathBuf::from(spec["root"]["path"].as_str().unwrap_or_default());
+    runtime_spec::resolve_user(&mut spec["process"], &root)?;
+    let cgroups_path = format!("/pods/{id}");
+    spec["linux"]["cgroupsPath"] = cgroups_path.as_str().into();
+    create_working_directory(&spec, &root);
+    write_config(&bundle, &spec)?;
+    let (child, waiting, terminal) = create_init(agent, id, &bundle, &spec).await?;
+    Ok(Rc::new(Container {
+        id: base.container_id.clone(),
+        activity: base.activity_id,
+        bundle,
+        scratch: PathBuf::from(settings.scratch_dir_path),
+        owns_pid_namespace: runtime_spec::owns_pid_namespace(&spec),
+        spec,
+        cgroup: cgroup::directory(&cgroups_path),
+        init: Process::new(child, terminal),
+        state: RefCell::new(State::Created(waiting)),
+        relays: RefCell::new(Relays::default()),
+        execs: RefCell::default(),
+    }))
+}
+
+fn create_bundle(bundle: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(bundle).map_err(Error::io("creating the bundle", bundle))
+}
+
+/// Images may name a working directory that they do not contain. Failing to make it is not an error: running
+/// in it will be.
+fn create_working_directory(spec: &Value, root: &Path) {
+    let directory = spec["process"]["cwd"].as_str().unwrap_or("/");
+    if directory != "/"
+        && let Err(error) = guest_path::create_dir_in(root, Path::new(directory))
+    {
+        tracing::debug!(%error, directory, "creating the working directory");
+    }
+}
+
+fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
+    let path = bundle.join("config.json");
+    let text = serde_json::to_vec(spec).map_err(|error| Error::Invalid(error.to_string()))?;
+    fs::write(&path, text).map_err(Error::io("writing", &path))
+}
+
+type Init = (runtime::Child, Waiting, Option<Rc<crate::process::Pty>>);
+
+async fn create_init(agent: &Agent, id: &str, bundle: &Path, spec: &Value) -> Result<Init, Error> {
+    let planned = plan_stdio(&spec["process"])?;
+    let (failures, failure_writer) = FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
+    let (stdio, mut fds): (Stdio, Vec<RawFd>) = match &planned {
+        PlannedStdio::Pipes(pipes) => (Stdio::Streams, pipes.raw().to_vec()),
+        PlannedStdio::Terminal(socket) => {
+            (Stdio::Terminal(TerminalSocket(socket.path().to_owned())), Vec::new())
+        }
+    };
+    fds.push(failure_writer.raw());
+    let job = ContainerJob { id: id.to_owned(), bundle: bundle.to_owned(), stdio };
+    let created = agent.runtime.create(job, &fds).await;
+    drop(failure_writer);
+    let child = match created {
+        Ok(child) => child,
+        Err(error) => {
+            return Err(failures.explain(error).await).map_err(Error::runtime("creating the container"));
+        }
+    };
+    let (stdio, terminal) = match planned {
+        PlannedStdio::Pipes(pipes) => (InitStdio::Pipes(pipes), None),
+        PlannedStdio::Terminal(socket) => {
+            let pty =
+                Rc::new(socket.receive().await.map_err(Error::io("receiving the terminal of", bundle))?);
+            set_initial_size(&pty, &spec["process"]);
+            (InitStdio::Terminal(Rc::clone(&pty)), Some(pty))
+        }
+    };
+    Ok((child, Waiting { stdio, failures }, terminal))
+}
+
+pub(super) fn plan_stdio(process: &Value) -> Result<PlannedStdio, Error> {
+    let directory = Path::new(STATE_ROOT);
+    if process["terminal"].as_bool().unwrap_or(false) {
+        let socket =
+            ConsoleSocket::new(directory).map_err(Error::io("opening a console socket in", directory))?;
+        return Ok(PlannedStdio::Terminal(socket));
+    }
+    let pipes =
+        StdioPipes::new(runtime_spec::owner(process)).map_err(Error::io("making pipes for", directory))?;
+    Ok(PlannedStdio::Pipes(pipes))
+}
+
+/// Applies `consoleSize`, which libcontainer leaves alone.
+pub(super) fn set_initial_size(pty: &crate::process::Pty, process: &Value) {
+    let side = |name: &str| process["consoleSize"][name].as_u64().and_then(|side| u16::try_from(side).ok());
+    if let (Some(rows), Some(columns)) = (side("height"), side("width"))
+        && let Err(error) = pty.resize(rows, columns)
+    {
+        tracing::warn!(%error, "setting a terminal's first size");
+    }
+}
+
+/// Waits for the end of init, then for its output to reach the host, then tells the host.
+async fn supervise(agent: Rc<Agent>, container: Rc<Container>) {
+    let status = container.init.child().exited().await;
+    if !container.owns_pid_namespace
+        && let Err(error) = cgroup::kill(&container.cgroup)
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, cid = %container.id, "killing what init left behind");
+    }
+    let relays = container.relays.take();
+    relays.finish().await;
+    tracing::info!(cid = %container.id, exitCode = status, "container init has exited");
+    container.init.finish(status);
+    container.init.all_waits_answered().await;
+    notify(&agent, &container);
+}
+
+fn notify(agent: &Agent, container: &Container) {
+    use lcow_protocol::MessageType;
+    use lcow_protocol::frame::{self, MAX_TO_HOST};
+    let base = RequestBase {
+        container_id: container.id.clone(),
+        activity_id: container.activity,
+        ..RequestBase::default()
+    };
+    let payload = ContainerNotification { exit_type: container.init.exit_type(), ..Default::default() };
+    let body = Message { base, payload }.to_json().unwrap_or_default();
+    match frame::encode(MessageType::CONTAINER_NOTIFICATION, 0, &body, MAX_TO_HOST) {
+        Ok(frame) => agent.outbound.notify(container.id.clone(), frame),
+        Err(error) => tracing::error!(%error, cid = %container.id, "a notification could not be encoded"),
+    }
+}

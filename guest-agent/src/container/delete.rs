@@ -1,0 +1,58 @@
+//! `DeleteContainerState` (spec section 7.12): removes everything that is held for a container.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use lcow_protocol::ContainerId;
+
+use super::{Container, Error};
+use crate::cgroup;
+use crate::gcs::Agent;
+
+const SIGKILL: i32 = 9;
+
+/// Removes a container. An id that is not known is a success, since the host may delete what a failed create has
+/// already undone. What fails is reported, and the container stays known, so that the host can try again.
+pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error> {
+    let container = match agent.containers.get(id) {
+        Err(Error::NotFound(_)) => return Ok(()),
+        found => found?,
+    };
+    if container.is_running() {
+        return Err(Error::StillRunning(id.clone()));
+    }
+    end_init(agent, &container).await?;
+    agent.runtime.delete(id.as_str()).await.map_err(Error::runtime("deleting the container"))?;
+    cgroup::remove(&container.cgroup)?;
+    if container.scratch != Path::new("") {
+        remove_tree(&container.scratch)?;
+    }
+    remove_bundle(&container.bundle)?;
+    agent.containers.remove(id);
+    Ok(())
+}
+
+/// A container that was never started has an init that waits; it ends with the container.
+async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
+    if container.init.child().status().is_none() {
+        let init = container.init.id().0;
+        agent.runtime.signal(init, SIGKILL).await.map_err(Error::runtime("ending init"))?;
+    }
+    container.init.child().exited().await;
+    cgroup::kill(&container.cgroup)?;
+    Ok(())
+}
+
+/// Removes the bundle with everything in it.
+pub(super) fn remove_bundle(bundle: &Path) -> Result<(), Error> {
+    remove_tree(bundle)
+}
+
+/// What is gone already is fine. A mount inside is not crossed: removing it fails, as it should.
+fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,81 @@
+//! Paths that lie in a container's root: resolved inside it, whatever links the image contains.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Component, Path};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::{Mode, mkdirat};
+
+/// Opens `path` for reading as a process with `root` for its root would.
+pub(super) fn open_in(root: &Path, path: &str) -> io::Result<File> {
+    let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    Ok(File::from(openat2(&root, path, how)?))
+}
+
+/// Creates the directory `path` and its parents (0755) inside `root`.
+pub(super) fn create_dir_in(root: &Path, path: &Path) -> io::Result<()> {
+    let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let mut walked = std::path::PathBuf::from(".");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => {
+                let parent = openat2(root.as_fd(), &walked, how)?;
+                match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                walked.push(name);
+            }
+            Component::ParentDir => walked.push(".."),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("guest-path-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("root/etc")).unwrap();
+        path
+    }
+
+    #[test]
+    fn links_out_of_the_root_stay_in_it() {
+        let base = scratch("links");
+        fs::write(base.join("secret"), "outside").unwrap();
+        fs::write(base.join("root/secret"), "inside").unwrap();
+        symlink("/../../secret", base.join("root/etc/passwd")).unwrap();
+        let mut text = String::new();
+        open_in(&base.join("root"), "/etc/passwd").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "inside");
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn directories_are_made_inside_the_root_even_through_links() {
+        let base = scratch("mkdir");
+        symlink("/", base.join("root/up")).unwrap();
+        symlink(base.join("elsewhere"), base.join("root/out")).unwrap();
+        create_dir_in(&base.join("root"), Path::new("/up/../a/b")).unwrap();
+        assert!(base.join("root/a/b").is_dir());
+        assert!(create_dir_in(&base.join("root"), Path::new("/out/x")).is_err());
+        assert!(!base.join("elsewhere").exists());
+        fs::remove_dir_all(base).unwrap();
+    }
+}

@@ -1,0 +1,107 @@
+//! `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container (spec section 7.5 and 7.7).
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Error;
+
+/// The host name of a specification, or the VM's own.
+pub(super) fn hostname(spec: &Value) -> Result<String, Error> {
+    let name = spec["hostname"].as_str().unwrap_or_default();
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.len() > 255 || !name.bytes().all(valid) {
+        return Err(Error::Invalid(format!("hostname {name:?} is not valid")));
+    }
+    if !name.is_empty() {
+        return Ok(name.to_owned());
+    }
+    let own = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+    Ok(own.unwrap_or_else(|_| "localhost".to_owned()))
+}
+
+/// The text of `/etc/hosts` for a container of that name.
+pub(super) fn hosts(hostname: &str) -> String {
+    let names = match hostname.split_once('.') {
+        Some((short, _)) => format!("{hostname} {short}"),
+        None => hostname.to_owned(),
+    };
+    format!(
+        "127.0.0.1 localhost\n127.0.0.1 {names}\n\n::1     ip6-localhost ip6-loopback\nfe00::0 ip6-localnet\n\
+         ff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n"
+    )
+}
+
+/// Writes the files into `directory` and appends a bind mount for each to the specification, unless it mounts
+/// something there already.
+pub(super) fn provide(spec: &mut Value, directory: &Path, resolv_conf: &str) -> Result<(), Error> {
+    let hostname = hostname(spec)?;
+    let files = [
+        ("hostname", format!("{hostname}\n")),
+        ("hosts", hosts(&hostname)),
+        ("resolv.conf", resolv_conf.to_owned()),
+    ];
+    let read_only = spec["root"]["readonly"].as_bool().unwrap_or(false);
+    let options = if read_only { json!(["bind", "ro"]) } else { json!(["bind"]) };
+    for (name, content) in files {
+        let destination = format!("/etc/{name}");
+        if mounts(spec)?.iter().any(|mount| mount["destination"] == destination.as_str()) {
+            continue;
+        }
+        let source = directory.join(name);
+        fs::write(&source, content).map_err(Error::io("writing", &source))?;
+        let source = source.to_string_lossy();
+        mounts(spec)?
+            .push(json!({"destination": destination, "type": "bind", "source": source, "options": options}));
+    }
+    Ok(())
+}
+
+fn mounts(spec: &mut Value) -> Result<&mut Vec<Value>, Error> {
+    let mounts = &mut spec["mounts"];
+    if mounts.is_null() {
+        *mounts = json!([]);
+    }
+    mounts
+        .as_array_mut()
+        .ok_or_else(|| Error::Invalid("the specification's mounts are not a list".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_names_the_container_long_and_short() {
+        let expected = "127.0.0.1 localhost\n127.0.0.1 web-1.default web-1\n\n::1     ip6-localhost ip6-loopback\n\
+            fe00::0 ip6-localnet\nff00::0 ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n";
+        assert_eq!(hosts("web-1.default"), expected);
+        assert!(hosts("web").contains("127.0.0.1 web\n"));
+    }
+
+    #[test]
+    fn host_names_are_checked() {
+        for bad in ["a b", "a/b", "ä", &"x".repeat(256)] {
+            assert!(hostname(&json!({"hostname": bad})).is_err(), "{bad}");
+        }
+        assert_eq!(hostname(&json!({"hostname": "Web-1.x_y"})).unwrap(), "Web-1.x_y");
+        assert!(!hostname(&json!({})).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_the_host_mounts_itself_is_left_alone() {
+        let directory = std::env::temp_dir().join(format!("identity-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut spec = json!({"hostname": "web", "root": {"readonly": true},
+            "mounts": [{"destination": "/etc/hosts", "source": "/x"}]});
+        provide(&mut spec, &directory, "nameserver 10.0.0.2\n").unwrap();
+        let destinations: Vec<_> =
+            spec["mounts"].as_array().unwrap().iter().map(|m| m["destination"].clone()).collect();
+        assert_eq!(destinations, ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
+        assert_eq!(spec["mounts"][1]["options"], json!(["bind", "ro"]));
+        assert_eq!(fs::read_to_string(directory.join("hostname")).unwrap(), "web\n");
+        assert!(!directory.join("hosts").exists());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,62 @@
+//! Starting a created container and asking it to end.
+
+use std::rc::Rc;
+
+use lcow_protocol::messages::{ProcessParameters, StdioPorts};
+use lcow_protocol::{ContainerId, ProcessId};
+
+use super::state::{InitStdio, State, Waiting};
+use super::{Container, Error};
+use crate::gcs::Agent;
+use crate::process::{self, Relays};
+use crate::runtime;
+
+/// Lets init run, with its streams connected to the host's ports.
+pub(crate) async fn start(
+    agent: &Agent,
+    container: &Rc<Container>,
+    parameters: &ProcessParameters,
+    ports: StdioPorts,
+) -> Result<ProcessId, Error> {
+    if matches!(*container.state.borrow(), State::Started) {
+        return Err(Error::AlreadyStarted(container.id.clone()));
+    }
+    let streams = process::dial(parameters, ports).await?;
+    let State::Created(waiting) = container.state.replace(State::Started) else {
+        return Err(Error::AlreadyStarted(container.id.clone()));
+    };
+    let Waiting { stdio, failures } = waiting;
+    let relays = match stdio {
+        InitStdio::Pipes(pipes) => Relays::of_pipes(pipes.into_agent_ends(), streams)
+            .map_err(Error::io("connecting the streams of", &container.bundle))?,
+        InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams),
+    };
+    container.relays.replace(relays);
+    agent.runtime.start(container.id.as_str()).await.map_err(Error::runtime("starting the container"))?;
+    failures.outcome().await.map_err(|failure| Error::runtime("starting the container")(failure.into()))?;
+    Ok(container.init.id())
+}
+
+/// Sends `signal` to a container's init. For the null id, powers the VM off and does not return.
+pub(crate) async fn shutdown(agent: &Agent, id: &ContainerId, signal: i32) -> Result<(), Error> {
+    if id.is_null() {
+        power_off();
+    }
+    let container = agent.containers.get(id)?;
+    container.init.note_signal(signal);
+    match agent.runtime.signal(container.init.id().0, signal).await {
+        // Its end has been, or is about to be, reported: the host has what it wants.
+        Err(runtime::Error::Job(failure)) if failure.kind == runtime::FailureKind::NoSuchProcess => Ok(()),
+        result => result.map_err(Error::runtime("signalling the container")),
+    }
+}
+
+fn power_off() -> ! {
+    tracing::info!("the host asked for the end of the machine");
+    nix::unistd::sync();
+    // Returns only on failure.
+    let Err(error) = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
+    tracing::error!(%error, "powering off");
+    // With status 0, PID 1 powers off as well.
+    std::process::exit(0)
+}

@@ -1,0 +1,24 @@
+//! Containers: their life cycle, and the changes to their specifications.
+//!
+//! Each container owns its state; handlers run on one thread and never hold a borrow across an await, so there
+//! is no lock to take.
+
+mod create;
+mod delete;
+mod error;
+mod exec;
+mod guest_path;
+mod identity_files;
+mod lifecycle;
+mod registry;
+mod runtime_spec;
+mod state;
+mod user;
+
+pub(crate) use create::create;
+pub(crate) use delete::delete;
+pub(crate) use error::Error;
+pub(crate) use exec::exec;
+pub(crate) use lifecycle::{shutdown, start};
+pub(crate) use registry::Containers;
+pub(crate) use state::Container;

@@ -1,0 +1,113 @@
+//! One container.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use lcow_protocol::messages::ProcessEntry;
+use lcow_protocol::{ActivityId, ContainerId, ProcessId};
+use serde_json::Value;
+
+use crate::cgroup;
+use crate::process::{ConsoleSocket, Process, Pty, Relays, StdioPipes};
+use crate::runtime::FailurePipe;
+
+/// A container that `Create` has finished with.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(super) id: ContainerId,
+    /// That of the `Create`; goes into the notification.
+    pub(super) activity: ActivityId,
+    pub(super) bundle: PathBuf,
+    /// Removed with the container; empty if the host named none.
+    pub(super) scratch: PathBuf,
+    /// The specification as it was given to libcontainer.
+    pub(super) spec: Value,
+    /// The user string of the specification, for execs that name no user.
+    pub(super) cgroup: PathBuf,
+    /// Its pid namespace is its own, so nothing in it outlives init.
+    pub(super) owns_pid_namespace: bool,
+    pub(super) init: Rc<Process>,
+    pub(super) state: RefCell<State>,
+    /// The relays of init, once it has been started.
+    pub(super) relays: RefCell<Relays>,
+    pub(super) execs: RefCell<HashMap<ProcessId, Rc<Process>>>,
+}
+
+/// How far it has come. That init has ended is init's own state.
+#[derive(Debug)]
+pub(super) enum State {
+    /// `Create` is done; init waits to be let go.
+    Created(Waiting),
+    /// The first `ExecuteProcess` is at work, or done.
+    Started,
+}
+
+/// What a created container keeps for its start.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) stdio: InitStdio,
+    pub(super) failures: FailurePipe,
+}
+
+/// Init's standard streams, not yet connected to the host.
+#[derive(Debug)]
+pub(super) enum InitStdio {
+    Pipes(StdioPipes),
+    Terminal(Rc<Pty>),
+}
+
+/// What init's standard streams will be while it is being created.
+pub(super) enum PlannedStdio {
+    Pipes(StdioPipes),
+    Terminal(ConsoleSocket),
+}
+
+impl Container {
+    /// The process with that id: init or an exec.
+    pub(crate) fn process(&self, id: ProcessId) -> Option<Rc<Process>> {
+        if self.init.id() == id {
+            return Some(Rc::clone(&self.init));
+        }
+        self.execs.borrow().get(&id).cloned()
+    }
+
+    /// Forgets an exec; init is kept.
+    pub(crate) fn forget_exec(&self, id: ProcessId) {
+        self.execs.borrow_mut().remove(&id);
+    }
+
+    /// Whether init has been let go and has not ended.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(*self.state.borrow(), State::Started) && self.init.child().status().is_none()
+    }
+
+    /// Every process in its cgroup, and those of ours whose exit has not been asked for yet.
+    pub(crate) fn process_list(&self) -> Vec<ProcessEntry> {
+        // A frame to the host holds about 2 400 entries (spec section 3.3).
+        const MOST: usize = 2000;
+        let mut pids = cgroup::processes(&self.cgroup).unwrap_or_default();
+        pids.extend(self.execs.borrow().keys().map(|id| id.0));
+        pids.push(self.init.id().0);
+        pids.sort_unstable();
+        pids.dedup();
+        pids.truncate(MOST);
+        pids.into_iter().map(|pid| ProcessEntry { process_id: ProcessId(pid) }).collect()
+    }
+
+    /// A line for people.
+    pub(super) fn describe(&self) -> String {
+        let state = match (&*self.state.borrow(), self.init.status()) {
+            (_, Some(status)) => format!("exited with {status}"),
+            (State::Created(_), None) => "created".to_owned(),
+            (State::Started, None) => "running".to_owned(),
+        };
+        format!(
+            "container {}: {state}, init {}, {} execs",
+            self.id,
+            self.init.id(),
+            self.execs.borrow().len()
+        )
+    }
+}

@@ -1,0 +1,50 @@
+//! What handlers work on: each part owns its own state, none is shared behind a lock.
+
+use std::rc::Rc;
+
+use lcow_protocol::{ContainerId, ProcessId};
+
+use super::Options;
+use crate::bridge::Outbound;
+use crate::container::Containers;
+use crate::process::VmProcesses;
+use crate::runtime;
+
+/// The agent's parts.
+pub(crate) struct Agent {
+    /// The flags it was started with.
+    pub(crate) options: Options,
+    /// The youki seam.
+    pub(crate) runtime: Rc<runtime::Client>,
+    /// Processes of the VM itself.
+    pub(crate) vm_processes: VmProcesses,
+    /// Containers by id.
+    pub(crate) containers: Containers,
+    /// Frames on their way to the host.
+    pub(crate) outbound: Outbound,
+}
+
+impl Agent {
+    /// An agent without containers and without a connection.
+    pub(crate) fn new(options: Options, runtime: Rc<runtime::Client>) -> Rc<Self> {
+        Rc::new(Self {
+            options,
+            runtime,
+            vm_processes: VmProcesses::default(),
+            containers: Containers::default(),
+            outbound: Outbound::default(),
+        })
+    }
+}
+
+impl Agent {
+    /// Forgets a process whose exit status the host has got. A container's init is kept until the container is
+    /// deleted, because it can be waited for again.
+    pub(crate) fn forget_process(&self, container: &ContainerId, pid: ProcessId) {
+        if container.is_null() {
+            self.vm_processes.forget(pid);
+        } else if let Ok(container) = self.containers.get(container) {
+            container.forget_exec(pid);
+        }
+    }
+}

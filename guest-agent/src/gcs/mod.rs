@@ -1,0 +1,120 @@
+//! The agent: start order (spec section 14.6), then the bridge for as long as the machine lives.
+
+mod agent;
+mod options;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+
+pub(crate) use agent::Agent;
+pub(crate) use options::Options;
+
+use crate::log::Log;
+use crate::{bridge, cgroup, runtime};
+
+/// Threads for file-system work that blocks; they end when idle.
+const BLOCKING_THREADS: usize = 2;
+
+/// Why the agent cannot start. All of it ends the machine.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{operation}")]
+    Io { operation: &'static str, source: std::io::Error },
+    #[error("preparing cgroups")]
+    Cgroups(#[from] cgroup::Error),
+    #[error("-initial-policy-stance deny needs a policy engine, which this agent does not have")]
+    NoPolicyEngine,
+    #[error("the bridge ended")]
+    Bridge(#[from] bridge::Error),
+}
+
+fn io(operation: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { operation, source }
+}
+
+/// Runs the agent.
+pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+    let options = match Options::parse(args) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("gcs: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the agent cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Error> {
+    start_log(&options)?;
+    if options.deny_by_default {
+        return Err(Error::NoPolicyEngine);
+    }
+    if let Some(pattern) = &options.core_pattern {
+        fs::write("/proc/sys/kernel/core_pattern", pattern).map_err(io("setting the core pattern"))?;
+    }
+    fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
+    cgroup::prepare(options.memory_reserve)?;
+    // From here on there are threads, or may be: the single-threaded part is forked now.
+    let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()))?;
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(io("starting the runtime"))?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&tokio, serve(options, workers))
+}
+
+fn start_log(options: &Options) -> Result<(), Error> {
+    let file = match &options.log_file {
+        None => None,
+        Some(path) => {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(io("creating the log's directory"))?;
+            }
+            let mut open = fs::OpenOptions::new();
+            let open = open.write(true).create(true).truncate(true).mode(0o600);
+            Some(open.open(path).map_err(io("opening the log file"))?)
+        }
+    };
+    let log = Log::new(options.log_format, options.log_level, file);
+    // Fails only if a subscriber is set already, and nobody else sets one.
+    let _ = tracing::subscriber::set_global_default(log);
+    std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "a task of the agent panicked")));
+    Ok(())
+}
+
+async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), Error> {
+    let runtime =
+        runtime::Client::new(workers.socket).map_err(io("taking over the worker parent's socket"))?;
+    let output =
+        pipe::Receiver::from_owned_fd_unchecked(workers.output).map_err(io("reading the worker parent"))?;
+    tokio::task::spawn_local(log_worker_output(output));
+    let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
+    let agent = Agent::new(options, runtime);
+    tokio::select! {
+        result = bridge::serve(agent) => Ok(result?),
+        // Containers cannot be managed any more; ending the machine is the one honest answer.
+        _ = events => Err(Error::Io { operation: "the worker parent ended", source: std::io::ErrorKind::BrokenPipe.into() }),
+    }
+}
+
+/// Whatever the single-threaded processes print becomes log lines, so that the log port stays pure JSON.
+async fn log_worker_output(output: pipe::Receiver) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::warn!(output = line, "container worker");
+    }
+}

@@ -1,0 +1,104 @@
+//! The options of `/init` (spec section 14.2): `init [-d SHELL] [-e PORT] [-w] PROGRAM [ARGUMENT…]`.
+
+use std::ffi::{OsStr, OsString};
+
+use lcow_protocol::VsockPort;
+
+/// What PID 1 was asked to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Host port that gives boot entropy.
+    pub(super) entropy_port: Option<VsockPort>,
+    /// Make `/etc` and `/var` writable over a read-only root.
+    pub(super) writable_overlays: bool,
+    /// The main program and its arguments; never empty.
+    pub(super) program: Vec<OsString>,
+}
+
+/// A kernel command line that PID 1 does not understand.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; usage: init [-d SHELL] [-e PORT] [-w] PROGRAM [ARGUMENT…]")]
+pub(super) struct Error(String);
+
+/// What runs when nothing is asked for.
+const DEFAULT_PROGRAM: [&str; 4] = ["/bin/gcs", "-loglevel", "debug", "-logfile=/run/gcs/gcs.log"];
+
+impl Options {
+    /// Reads options until the first word that is none, like POSIX `getopt`.
+    pub(super) fn parse(args: Vec<OsString>) -> Result<Self, Error> {
+        let mut options = Self { entropy_port: None, writable_overlays: false, program: Vec::new() };
+        let mut shell = None;
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            let text = arg.to_str().unwrap_or_default();
+            let Some(letters) = text.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                options.program.push(arg);
+                break;
+            };
+            if letters == "-" {
+                break;
+            }
+            match letters.split_at(1) {
+                ("w", "") => options.writable_overlays = true,
+                ("e", value) => options.entropy_port = Some(port(&value_of('e', value, &mut args)?)?),
+                ("d", value) => shell = Some(value_of('d', value, &mut args)?),
+                _ => return Err(Error(format!("unknown option {text}"))),
+            }
+        }
+        options.program.extend(args);
+        if options.program.is_empty() {
+            options.program = match shell {
+                Some(shell) => vec![shell],
+                None => DEFAULT_PROGRAM.map(OsString::from).to_vec(),
+            };
+        }
+        Ok(options)
+    }
+}
+
+fn value_of(
+    flag: char,
+    attached: &str,
+    args: &mut impl Iterator<Item = OsString>,
+) -> Result<OsString, Error> {
+    if !attached.is_empty() {
+        return Ok(attached.into());
+    }
+    args.next().ok_or_else(|| Error(format!("-{flag} needs a value")))
+}
+
+fn port(text: &OsStr) -> Result<VsockPort, Error> {
+    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|port| *port != 0);
+    number.map(VsockPort).ok_or_else(|| Error(format!("-e: {} is no port", text.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, Error> {
+        Options::parse(line.split_whitespace().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn reads_the_line_that_hosts_send() {
+        let options = parse("-e 1 -w /bin/vsockexec -e 109 /bin/gcs -v4").unwrap();
+        assert_eq!(options.entropy_port, Some(VsockPort(1)));
+        assert!(options.writable_overlays);
+        assert_eq!(options.program, ["/bin/vsockexec", "-e", "109", "/bin/gcs", "-v4"]);
+    }
+
+    #[test]
+    fn without_a_program_the_agent_runs_alone() {
+        assert_eq!(parse("").unwrap().program[0], "/bin/gcs");
+        assert_eq!(parse("-d /bin/sh").unwrap().program, ["/bin/sh"]);
+        assert_eq!(parse("-e1 -- -x").unwrap().program, ["-x"]);
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for bad in ["-x", "-e", "-e 0 p", "-e x p", "-wz p"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

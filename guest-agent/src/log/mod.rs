@@ -1,0 +1,5 @@
+//! The agent's log: one line per event on stderr, which is the host's log port (spec section 13).
+
+mod json;
+
+pub(crate) use json::{Format, Log};

@@ -1,0 +1,50 @@
+//! Which program this binary is: decided by the name it was called by.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A program: takes its arguments without the name.
+type Program = fn(Vec<OsString>) -> ExitCode;
+
+/// Every name, and what runs under it.
+const PROGRAMS: &[(&str, Program)] =
+    &[("init", crate::init::main), ("gcs", crate::gcs::main), ("vsockexec", crate::vsockexec::main)];
+
+/// Runs the program that the binary was called as. Called by its own name, it takes the program's name as its
+/// first argument.
+pub(crate) fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let called = args.next().unwrap_or_default();
+    let mut args: Vec<OsString> = args.collect();
+    if let Some(program) = find(&called) {
+        return program(args);
+    }
+    if let Some(program) = args.first().and_then(find) {
+        args.remove(0);
+        return program(args);
+    }
+    let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+    eprintln!("usage: guest-agent {{{}}} [ARGUMENT…]", names.join("|"));
+    ExitCode::from(2)
+}
+
+fn find(called: impl AsRef<std::ffi::OsStr>) -> Option<Program> {
+    let name = Path::new(called.as_ref()).file_name()?;
+    PROGRAMS.iter().find(|(program, _)| name == *program).map(|(_, run)| *run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_component_of_the_name_decides() {
+        for name in ["/init", "init", "/bin/gcs", "./vsockexec"] {
+            assert!(find(name).is_some(), "{name}");
+        }
+        for name in ["", "/", "/bin/gcsx", "guest-agent"] {
+            assert!(find(name).is_none(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The worker parent: forks workers and VM-level processes, reaps them, and delivers signals.
+//!
+//! It blocks in `poll` and runs no other thread. A process's exit is reported only after the job that started it
+//! has been, so that `gcs` never hears of a pid it does not know.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, send, setsockopt,
+    socketpair, sockopt,
+};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+
+use super::messages::{Event, FailureKind, Job, JobFailure, JobId, MAX_MESSAGE, Request};
+use super::{spawn, worker};
+use crate::sys;
+
+/// What `gcs` keeps of the worker parent.
+pub(crate) struct Handle {
+    /// Requests go in, events come out.
+    pub(crate) socket: OwnedFd,
+    /// Whatever the worker parent and its workers print; nothing, unless something is badly wrong.
+    pub(crate) output: OwnedFd,
+}
+
+/// Forks the worker parent. Must be called before any thread is started.
+pub(crate) fn fork() -> nix::Result<Handle> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    for socket in [&ours, &theirs] {
+        setsockopt(socket, sockopt::SndBufForce, &(2 * MAX_MESSAGE))
+            .or_else(|_| setsockopt(socket, sockopt::SndBuf, &(2 * MAX_MESSAGE)))?;
+    }
+    let (output, output_writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    if sys::fork_single_threaded()?.is_some() {
+        return Ok(Handle { socket: ours, output });
+    }
+    drop((ours, output));
+    let status = match run(theirs, &output_writer) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("worker parent: {error}");
+            1
+        }
+    };
+    std::process::exit(status)
+}
+
+fn run(socket: OwnedFd, output: &OwnedFd) -> nix::Result<()> {
+    // The log port carries JSON objects and nothing else, so what is printed here must not reach it.
+    sys::place_fd(output, 1)?;
+    sys::place_fd(output, 2)?;
+    prctl::set_child_subreaper(true)?;
+    // Without `gcs` nobody could be told anything.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    prctl::set_name(c"gcs-workers")?;
+    Parent::new(socket)?.serve()
+}
+
+/// A worker whose result is still to come.
+struct Pending {
+    job: JobId,
+    result: File,
+    received: Vec<u8>,
+}
+
+struct Parent {
+    socket: OwnedFd,
+    children: SignalFd,
+    workers: Vec<Pending>,
+    worker_pids: HashSet<Pid>,
+    /// Processes that were reported as started.
+    live: HashSet<Pid>,
+    /// Exits of processes that may yet be reported as started by a pending worker.
+    early: HashMap<Pid, i32>,
+}
+
+impl Parent {
+    fn new(socket: OwnedFd) -> nix::Result<Self> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        mask.thread_block()?;
+        let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self {
+            socket,
+            children,
+            workers: Vec::new(),
+            worker_pids: HashSet::new(),
+            live: HashSet::new(),
+            early: HashMap::new(),
+        })
+    }
+
+    /// Serves until `gcs` is gone.
+    fn serve(mut self) -> nix::Result<()> {
+        loop {
+            let ready = self.wait()?;
+            for index in ready.workers.into_iter().rev() {
+                self.read_result(index)?;
+            }
+            if ready.children {
+                while matches!(self.children.read_signal(), Ok(Some(_))) {}
+                self.reap()?;
+            }
+            if ready.request && !self.handle_request()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self) -> nix::Result<Ready> {
+        let mut fds = vec![
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(self.workers.iter().map(|worker| PollFd::new(worker.result.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) | Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+        let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        Ok(Ready {
+            request: is_ready(&fds[0]),
+            children: is_ready(&fds[1]),
+            workers: fds[2..].iter().enumerate().filter(|(_, fd)| is_ready(fd)).map(|(at, _)| at).collect(),
+        })
+    }
+
+    /// Takes one request; false at the end of the connection.
+    fn handle_request(&mut self) -> nix::Result<bool> {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        let Some((length, fds)) = receive(&self.socket, &mut buffer)? else { return Ok(false) };
+        match serde_json::from_slice(&buffer[..length]) {
+            Ok(Request::Signal(job, pid, signal)) => {
+                let result = self.signal(pid, signal);
+                self.report(&Event::Done(job, result))?;
+            }
+            Ok(Request::Job(id, Job::Spawn(job))) => {
+                let result = spawn::spawn(&job, fds);
+                self.finish(id, result.map(Some))?;
+            }
+            Ok(Request::Job(id, job)) => self.start_worker(id, job, fds)?,
+            Err(error) => eprintln!("worker parent: malformed request: {error}"),
+        }
+        Ok(true)
+    }
+
+    /// Only processes that have not been reaped can be signalled, so the pid is certain to be theirs.
+    fn signal(&self, pid: u32, signal: i32) -> Result<Option<u32>, JobFailure> {
+        let gone = || JobFailure { kind: FailureKind::NoSuchProcess, text: format!("process {pid} is gone") };
+        let pid = Pid::from_raw(i32::try_from(pid).map_err(|_| gone())?);
+        if !self.live.contains(&pid) {
+            return Err(gone());
+        }
+        // Real-time signals have no name in the enum, so the raw number is what is sent.
+        let result = match Signal::try_from(signal) {
+            Ok(signal) => kill(pid, signal),
+            Err(_) => sys::kill_raw(pid, signal),
+        };
+        match result {
+            Ok(()) => Ok(None),
+            Err(Errno::ESRCH) => Err(gone()),
+            Err(error) => Err(JobFailure::other(format!("signal {signal} to {pid}: {error}"))),
+        }
+    }
+
+    fn start_worker(&mut self, id: JobId, job: Job, fds: Vec<OwnedFd>) -> nix::Result<()> {
+        let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        let Some(pid) = sys::fork_single_threaded()? else {
+            run_worker(job, fds, write);
+        };
+        self.worker_pids.insert(pid);
+        self.workers.push(Pending { job: id, result: File::from(read), received: Vec::new() });
+        Ok(())
+    }
+
+    /// Reads what a worker has to say; at the end of its pipe the job is done.
+    fn read_result(&mut self, index: usize) -> nix::Result<()> {
+        let worker = &mut self.workers[index];
+        let mut chunk = [0; 4096];
+        match worker.result.read(&mut chunk) {
+            Ok(length) if length > 0 => {
+                worker.received.extend_from_slice(&chunk[..length]);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let worker = self.workers.swap_remove(index);
+        let result = serde_json::from_slice(&worker.received)
+            .unwrap_or_else(|_| Err(JobFailure::other("the container worker died")));
+        self.finish(worker.job, result)
+    }
+
+    /// Reports a job's result, and the exit of its process if that was faster.
+    fn finish(&mut self, id: JobId, result: Result<Option<u32>, JobFailure>) -> nix::Result<()> {
+        let started = result.as_ref().ok().copied().flatten().and_then(|pid| i32::try_from(pid).ok());
+        self.report(&Event::Done(id, result))?;
+        if let Some(pid) = started.map(Pid::from_raw) {
+            match self.early.remove(&pid) {
+                Some(status) => self.report(&Event::Exited(pid.as_raw().cast_unsigned(), status))?,
+                None => drop(self.live.insert(pid)),
+            }
+        }
+        if self.workers.is_empty() {
+            self.early.clear();
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self) -> nix::Result<()> {
+        loop {
+            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => (pid, status),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(_) | Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error),
+            };
+            if self.worker_pids.remove(&pid) {
+                continue;
+            }
+            if self.live.remove(&pid) {
+                self.report(&Event::Exited(pid.as_raw().cast_unsigned(), status))?;
+            } else if !self.workers.is_empty() {
+                self.early.insert(pid, status);
+            }
+        }
+    }
+
+    fn report(&self, event: &Event) -> nix::Result<()> {
+        let message = serde_json::to_vec(event).map_err(|_| Errno::EINVAL)?;
+        send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL).map(drop)
+    }
+}
+
+/// What `poll` found.
+struct Ready {
+    request: bool,
+    children: bool,
+    workers: Vec<usize>,
+}
+
+/// The worker's whole life.
+fn run_worker(job: Job, fds: Vec<OwnedFd>, result: OwnedFd) -> ! {
+    // Our parent's mask must not become the container's.
+    let outcome = match SigSet::empty().thread_set_mask() {
+        Ok(()) => worker::run(job, fds),
+        Err(error) => Err(JobFailure::other(format!("unblocking signals: {error}"))),
+    };
+    let message = serde_json::to_vec(&outcome).unwrap_or_default();
+    let written = File::from(result).write_all(&message);
+    std::process::exit(i32::from(written.is_err()))
+}
+
+/// Takes one packet and its descriptors; `None` at the end of the connection.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> nix::Result<Option<(usize, Vec<OwnedFd>)>> {
+    let mut space = nix::cmsg_space!([RawFd; 4]);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let message = loop {
+        match recvmsg::<UnixAddr>(
+            socket.as_raw_fd(),
+            &mut slices,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        ) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut fds = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(received) = control {
+            fds.extend(received.into_iter().map(sys::own_received_fd));
+        }
+    }
+    let length = message.bytes;
+    Ok((length > 0).then_some((length, fds)))
+}
+
+/// Sends one packet with descriptors.
+pub(super) fn send_with_fds(socket: &OwnedFd, message: &[u8], fds: &[RawFd]) -> nix::Result<()> {
+    use nix::sys::socket::{ControlMessage, sendmsg};
+    let rights = [ControlMessage::ScmRights(fds)];
+    let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(message)], control, flags, None).map(drop)
+}

@@ -1,0 +1,107 @@
+//! One operation with libcontainer, in a process of its own that ends with it.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::error::LibcontainerError;
+use libcontainer::syscall::syscall::SyscallType;
+
+use super::STATE_ROOT;
+use super::executor::{Confinement, TypedExecutor};
+use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
+
+/// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
+pub(super) fn run(job: Job, fds: Vec<OwnedFd>) -> Result<Option<u32>, JobFailure> {
+    match job {
+        Job::Create(job) => create(&job, fds).map(Some),
+        Job::Exec(job) => exec(&job, fds).map(Some),
+        Job::Start(id) => start(&id).map(|()| None),
+        Job::Delete(id) => delete(&id).map(|()| None),
+        Job::Spawn(_) => Err(JobFailure::other("a VM-level process needs no worker")),
+    }
+}
+
+/// Takes the pipe for typed failures, which is the last descriptor that came with the job.
+fn failure_pipe(fds: &mut Vec<OwnedFd>) -> Result<Rc<OwnedFd>, JobFailure> {
+    fds.pop().map(Rc::new).ok_or_else(|| JobFailure::other("the failure pipe is missing"))
+}
+
+fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
+    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, None);
+    let container = builder(&job.id, &job.stdio, fds, executor)
+        .and_then(|builder| {
+            builder.as_init(&job.bundle).with_systemd(false).with_detach(true).as_sibling(true).build()
+        })
+        .map_err(|error| JobFailure::other(with_causes(&error)))?;
+    let pid = container.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok());
+    pid.ok_or_else(|| JobFailure::other("libcontainer reported no pid"))
+}
+
+fn exec(job: &ProcessJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
+    let text = fs::read(&job.confinement)
+        .map_err(|error| JobFailure::other(format!("reading {}: {error}", job.confinement.display())))?;
+    let confinement: Confinement = serde_json::from_slice(&text)
+        .map_err(|error| JobFailure::other(format!("reading {}: {error}", job.confinement.display())))?;
+    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, Some(confinement));
+    let pid = builder(&job.id, &job.stdio, fds, executor)
+        .and_then(|builder| {
+            builder.as_tenant().with_process(Some(&job.process)).with_detach(true).as_sibling(true).build()
+        })
+        .map_err(|error| JobFailure::other(with_causes(&error)))?;
+    u32::try_from(pid.as_raw()).map_err(|_| JobFailure::other("libcontainer reported no pid"))
+}
+
+fn builder(
+    id: &str,
+    stdio: &Stdio,
+    fds: Vec<OwnedFd>,
+    executor: TypedExecutor,
+) -> Result<ContainerBuilder, LibcontainerError> {
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(STATE_ROOT)?
+        .validate_id()?
+        .with_executor(executor);
+    match stdio {
+        Stdio::Terminal(socket) => Ok(builder.with_console_socket(Some(&socket.0))),
+        Stdio::Streams => {
+            let mut fds = fds.into_iter();
+            let mut next =
+                || fds.next().ok_or_else(|| LibcontainerError::Other("a stream is missing".to_owned()));
+            Ok(builder.with_stdin(next()?).with_stdout(next()?).with_stderr(next()?))
+        }
+    }
+}
+
+fn load(id: &str) -> Result<Container, JobFailure> {
+    Container::load(Path::new(STATE_ROOT).join(id)).map_err(|error| JobFailure::other(with_causes(&error)))
+}
+
+fn start(id: &str) -> Result<(), JobFailure> {
+    load(id)?.start().map_err(|error| JobFailure::other(with_causes(&error)))
+}
+
+fn delete(id: &str) -> Result<(), JobFailure> {
+    if !Path::new(STATE_ROOT).join(id).exists() {
+        return Ok(());
+    }
+    load(id)?.delete(true).map_err(|error| JobFailure::other(with_causes(&error)))
+}
+
+/// An error and its causes; a cause that the error already quotes is not repeated.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

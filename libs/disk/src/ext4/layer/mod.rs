@@ -1,0 +1,71 @@
+//! A layer's tar stream becomes a read-only ext4 image in one pass.
+//!
+//! File data goes to the disk as it comes; names and inodes are kept in memory (about 250 bytes each) and written behind
+//! it, the superblock last. The same stream and options always give the same bytes.
+//!
+//! ```no_run
+//! use lcow_disk::ext4::layer::{Options, convert};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tar = std::fs::File::open("layer.tar")?;
+//! let disk = std::fs::File::create("layer.vhd")?;
+//! let stats = convert(tar, disk, &Options { vhd_footer: true, ..Options::default() })?;
+//! println!("{} files, {} bytes", stats.inodes, stats.file_system_bytes);
+//! # Ok(())
+//! # }
+//! ```
+mod convert;
+mod error;
+mod finish;
+mod names;
+mod node;
+mod sink;
+mod tree;
+
+pub use convert::convert;
+pub use error::LayerError;
+
+/// What `.wh.` entries of the stream mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// Removals of a layer (OCI image-spec, "Whiteouts"): written the way overlayfs reads them, a character device 0:0
+    /// for a removed name and `trusted.overlay.opaque=y` on a directory that hides what is below it.
+    #[default]
+    Overlay,
+    /// Ordinary files: the stream is a plain archive.
+    Keep,
+}
+
+/// How an image is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Meaning of whiteouts.
+    pub whiteouts: Whiteouts,
+    /// Append a fixed VHD footer.
+    pub vhd_footer: bool,
+    /// Largest file system in bytes. Group descriptors for this size are set aside: 4 KiB for every 16 GiB.
+    pub max_size: u64,
+    /// UUID of the file system and of the VHD; `None` derives one from names, attributes and positions.
+    pub uuid: Option<[u8; 16]>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { whiteouts: Whiteouts::default(), vhd_footer: false, max_size: 128 << 30, uuid: None }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerStats {
+    /// Size of the file system in bytes; a VHD footer of 512 bytes may follow.
+    pub file_system_bytes: u64,
+    /// Inodes in use: files, directories, links, devices, whiteouts.
+    pub inodes: u32,
+    /// Bytes of tar read.
+    pub tar_bytes: u64,
+    /// Extended attributes left out because no Linux file system has their name space, or because they would make
+    /// overlayfs look elsewhere (`trusted.overlay.*`).
+    pub dropped_xattrs: u32,
+    /// UUID of the file system.
+    pub uuid: [u8; 16],
+}

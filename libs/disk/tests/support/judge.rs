@@ -1,0 +1,82 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Whether a tool is installed; prints why a check is skipped otherwise.
+pub(crate) fn have(tool: &str) -> bool {
+    let found = Command::new(tool).arg("-V").output().is_ok();
+    if !found {
+        println!("skipped: {tool} is not installed");
+    }
+    found
+}
+
+/// `e2fsck -fn` finds nothing to say.
+pub(crate) fn assert_clean(image: &Path) {
+    if !have("e2fsck") {
+        return;
+    }
+    let checked = Command::new("e2fsck").arg("-fn").arg(image).output().unwrap();
+    assert!(
+        checked.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&checked.stdout),
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
+/// What `debugfs` answers to one request; `None`, with the reason printed, where it is not installed.
+pub(crate) fn debugfs(image: &Path, request: &str) -> Option<String> {
+    if !have("debugfs") {
+        return None;
+    }
+    let output = Command::new("debugfs").arg("-R").arg(request).arg(image).output().unwrap();
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An image mounted by the kernel, until dropped.
+pub(crate) struct Mounted {
+    directory: tempfile::TempDir,
+}
+
+impl Mounted {
+    /// `None`, with the reason printed, where mounting is not possible.
+    pub(crate) fn new(image: &Path, options: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "ext4", "-o", &format!("loop,{options}")])
+            .args([image, directory.path()])
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self { directory }),
+            Ok(output) if !is_root() => {
+                println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Ok(output) if !Path::new("/dev/loop-control").exists() => {
+                println!("skipped: no loop devices: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Ok(output) => panic!("the kernel refuses: {}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => {
+                println!("skipped: no mount command: {error}");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg(self.directory.path()).status();
+        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking(), "umount");
+    }
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.starts_with("Uid:\t0"))
+}

@@ -1,0 +1,89 @@
+//! What `docker save` wrote before it wrote layouts (Docker image specification v1.2, "Combined Image JSON + Filesystem
+//! Changeset Format").
+use std::io::Read;
+
+use serde::{Deserialize, Deserializer};
+
+use super::archive::{parse, read_up_to};
+use super::{LoadError, Loader, Named};
+use crate::model::{Descriptor, ImageConfig, Manifest, media};
+use crate::{Compression, Digest, Reference};
+
+/// One image in `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Saved {
+    pub(super) config: String,
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub(super) repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "null_as_empty")]
+    layers: Vec<String>,
+}
+
+pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
+    let images: Vec<Saved> = loader.archive.document("manifest.json")?;
+    let forced = loader.forced_name(images.len())?;
+    let mut named = Named::new();
+    for image in images {
+        let names: Vec<Reference> = match &forced {
+            Some(name) => vec![name.clone()],
+            None => image.repo_tags.iter().map(|tag| tag.parse()).collect::<Result<_, _>>()?,
+        };
+        let Some(first) = names.first() else { return Err(LoadError::NoName { tag: None }) };
+        let descriptor = import(loader, &image, &first.familiar())?;
+        named.extend(names.into_iter().map(|name| (name, descriptor.clone())));
+    }
+    Ok(named)
+}
+
+fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, LoadError> {
+    let config_bytes = loader.archive.read(&image.config)?;
+    let config: ImageConfig = parse(&image.config, &config_bytes)?;
+    loader.check_platform(name, &config.platform)?;
+    let (layers, ids) = (image.layers.len(), config.rootfs.diff_ids.len());
+    if layers != ids {
+        return Err(LoadError::Layers { layers, ids });
+    }
+    let layers = image
+        .layers
+        .iter()
+        .zip(&config.rootfs.diff_ids)
+        .map(|(member, diff_id)| import_layer(loader, member, diff_id))
+        .collect::<Result<_, _>>()?;
+    let digest = Digest::of(&config_bytes);
+    loader.store.add(&config_bytes[..], &digest, config_bytes.len() as u64, loader.held)?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media::MANIFEST.to_owned()),
+        config: Descriptor::new(media::CONFIG, digest, config_bytes.len() as u64),
+        layers,
+    };
+    let bytes = serde_json::to_vec(&manifest)
+        .map_err(|source| LoadError::Json { member: "manifest.json".to_owned(), source })?;
+    let digest = Digest::of(&bytes);
+    loader.store.add(&bytes[..], &digest, bytes.len() as u64, loader.held)?;
+    let mut stored = Descriptor::new(media::MANIFEST, digest, bytes.len() as u64);
+    stored.platform = Some(config.platform);
+    Ok(stored)
+}
+
+/// Layers are plain tars whose digest is their content's; some tools pack them all the same.
+fn import_layer(loader: &Loader<'_>, member: &str, diff_id: &Digest) -> Result<Descriptor, LoadError> {
+    let (mut source, size) = loader.archive.member(member)?;
+    let mut start = [0; 4];
+    let length = read_up_to(&mut source, &mut start)
+        .map_err(|source| LoadError::Read { path: member.into(), source })?;
+    let whole = start[..length].chain(source);
+    let compression = Compression::detect(&start[..length]);
+    let media_type = format!("{}{}", media::LAYER, compression.suffix());
+    if compression == Compression::None {
+        loader.store.add(whole, diff_id, size, loader.held)?;
+        return Ok(Descriptor::new(&media_type, *diff_id, size));
+    }
+    let (digest, size) = loader.store.add_unnamed(whole, member, loader.held)?;
+    Ok(Descriptor::new(&media_type, digest, size))
+}
+
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

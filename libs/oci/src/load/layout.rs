@@ -1,0 +1,143 @@
+//! OCI image layouts (`image-layout.md`).
+use std::collections::BTreeMap;
+
+use super::archive::{blob_name, parse};
+use super::docker::Saved;
+use super::{LoadError, Loader, Named};
+use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest, REF_NAME};
+use crate::{Digest, Platform, Reference};
+
+/// Indexes within indexes that are followed.
+const MAX_DEPTH: u32 = 4;
+
+/// How the archive calls an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Full(Reference),
+    Tag(String),
+    None,
+}
+
+/// An image in the archive and the machine it is for.
+struct Candidate {
+    descriptor: Descriptor,
+    platform: Platform,
+}
+
+pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
+    let index: Index = loader.archive.document("index.json")?;
+    // The same name for several platforms is one image.
+    let mut groups: BTreeMap<Name, Vec<Candidate>> = BTreeMap::new();
+    for descriptor in index.manifests {
+        let name = name_of(&descriptor)?;
+        candidates(loader, descriptor, 0, groups.entry(name).or_default())?;
+    }
+    let forced = loader.forced_name(groups.len())?;
+    let mut named = Named::new();
+    for (name, candidates) in groups {
+        let shown = match (&forced, &name) {
+            (Some(forced), _) => forced.familiar(),
+            (None, Name::Full(name)) => name.familiar(),
+            _ => "the image".to_owned(),
+        };
+        let chosen = choose(loader, &shown, candidates)?;
+        let references = match (&forced, name) {
+            (Some(forced), _) => vec![forced.clone()],
+            (None, Name::Full(name)) => vec![name],
+            (None, name) => saved_names(loader, &chosen, &name)?,
+        };
+        let descriptor = import(loader, chosen)?;
+        named.extend(references.into_iter().map(|reference| (reference, descriptor.clone())));
+    }
+    Ok(named)
+}
+
+fn name_of(descriptor: &Descriptor) -> Result<Name, LoadError> {
+    if let Some(name) = descriptor.annotations.get(IMAGE_NAME) {
+        return Ok(Name::Full(name.parse()?));
+    }
+    Ok(match descriptor.annotations.get(REF_NAME) {
+        Some(name) if name.contains(['/', ':']) => Name::Full(name.parse()?),
+        Some(tag) => Name::Tag(tag.clone()),
+        None => Name::None,
+    })
+}
+
+/// All images that `descriptor` leads to.
+fn candidates(
+    loader: &Loader<'_>,
+    descriptor: Descriptor,
+    depth: u32,
+    found: &mut Vec<Candidate>,
+) -> Result<(), LoadError> {
+    if depth > MAX_DEPTH {
+        return Err(LoadError::Nesting);
+    }
+    if descriptor.is_index() {
+        let name = descriptor.digest.to_string();
+        let index: Index = parse(&name, &loader.archive.blob(&descriptor.digest)?)?;
+        for inner in index.manifests {
+            candidates(loader, inner, depth + 1, found)?;
+        }
+        return Ok(());
+    }
+    let platform = match &descriptor.platform {
+        Some(platform) => platform.clone(),
+        None => config_of(loader, &manifest_of(loader, &descriptor.digest)?)?.platform,
+    };
+    found.push(Candidate { descriptor, platform });
+    Ok(())
+}
+
+/// The first image for the machine that is wanted and whose blobs are in the archive.
+fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result<Descriptor, LoadError> {
+    let wanted = &loader.options.platform;
+    let mut found: Vec<String> = candidates.iter().map(|candidate| candidate.platform.to_string()).collect();
+    // Attestations call their platform unknown.
+    found.retain(|platform| !platform.starts_with("unknown"));
+    found.dedup();
+    candidates
+        .into_iter()
+        .find(|candidate| wanted.accepts(&candidate.platform))
+        .map(|candidate| candidate.descriptor)
+        .ok_or_else(|| LoadError::Platform { name: name.to_owned(), wanted: wanted.clone(), found })
+}
+
+/// The names that `docker save` gives in its own list, beside the layout.
+fn saved_names(loader: &Loader<'_>, chosen: &Descriptor, name: &Name) -> Result<Vec<Reference>, LoadError> {
+    let tag = if let Name::Tag(tag) = name { Some(tag.clone()) } else { None };
+    if !loader.archive.contains("manifest.json") {
+        return Err(LoadError::NoName { tag });
+    }
+    let saved: Vec<Saved> = loader.archive.document("manifest.json")?;
+    let config = manifest_of(loader, &chosen.digest)?.config.digest.hex();
+    let tags = saved.iter().filter(|image| image.config.contains(&config)).flat_map(|image| &image.repo_tags);
+    let names: Vec<Reference> = tags.map(|tag| tag.parse()).collect::<Result<_, _>>()?;
+    if names.is_empty() { Err(LoadError::NoName { tag }) } else { Ok(names) }
+}
+
+/// Bring the blobs of an image into the store.
+fn import(loader: &Loader<'_>, descriptor: Descriptor) -> Result<Descriptor, LoadError> {
+    let bytes = loader.archive.blob(&descriptor.digest)?;
+    let manifest: Manifest = parse(&descriptor.digest.to_string(), &bytes)?;
+    let config = config_of(loader, &manifest)?;
+    // An index may say anything; the configuration decides.
+    loader.check_platform("the image", &config.platform)?;
+    Loader::check_layers(&manifest, &config)?;
+    for blob in manifest.layers.iter().chain([&manifest.config]) {
+        let (source, _) = loader.archive.member(&blob_name(&blob.digest))?;
+        loader.store.add(source, &blob.digest, blob.size, loader.held)?;
+    }
+    loader.store.add(&bytes[..], &descriptor.digest, bytes.len() as u64, loader.held)?;
+    let mut stored = Descriptor::new(&descriptor.media_type, descriptor.digest, bytes.len() as u64);
+    stored.platform = Some(config.platform);
+    Ok(stored)
+}
+
+fn manifest_of(loader: &Loader<'_>, digest: &Digest) -> Result<Manifest, LoadError> {
+    parse(&digest.to_string(), &loader.archive.blob(digest)?)
+}
+
+fn config_of(loader: &Loader<'_>, manifest: &Manifest) -> Result<ImageConfig, LoadError> {
+    parse(&manifest.config.digest.to_string(), &loader.archive.blob(&manifest.config.digest)?)
+}

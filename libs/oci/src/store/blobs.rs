@@ -1,0 +1,109 @@
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use super::{Ingest, Store, StoreError};
+use crate::Digest;
+use crate::digest::Hashed;
+
+/// Far more than any manifest or configuration has.
+const MAX_DOCUMENT: u64 = 16 << 20;
+const BUFFER: usize = 512 * 1024;
+
+impl Store {
+    /// Add the blob that `source` yields if it is `digest` and `size` bytes long. One that is there already is not read.
+    pub fn add(
+        &self,
+        mut source: impl Read,
+        digest: &Digest,
+        size: u64,
+        held: &Ingest,
+    ) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        if path.metadata().is_ok_and(|found| found.len() == size) {
+            return Ok(());
+        }
+        // One byte more than promised is enough to notice.
+        let (file, found, length) =
+            self.receive(&mut source.by_ref().take(size.saturating_add(1)), digest.to_string())?;
+        if (found, length) != (*digest, size) {
+            return Err(StoreError::Content { expected: *digest, found, size, length });
+        }
+        self.keep(file, &found, held)
+    }
+
+    /// Add a blob whose digest is not known beforehand.
+    pub fn add_unnamed(
+        &self,
+        mut source: impl Read,
+        what: &str,
+        held: &Ingest,
+    ) -> Result<(Digest, u64), StoreError> {
+        let (file, digest, length) = self.receive(&mut source, what.to_owned())?;
+        self.keep(file, &digest, held)?;
+        Ok((digest, length))
+    }
+
+    /// A small blob as a whole, checked.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let file = self.open_blob(digest)?;
+        let path = self.blob_path(digest);
+        let size = file.metadata().map_err(StoreError::io("reading", &path))?.len();
+        if size > MAX_DOCUMENT {
+            return Err(StoreError::Large { digest: *digest, size });
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(StoreError::io("reading", &path))?;
+        let found = Digest::of(&bytes);
+        if found != *digest {
+            return Err(StoreError::Content { expected: *digest, found, size, length: bytes.len() as u64 });
+        }
+        Ok(bytes)
+    }
+
+    /// Open a blob for reading.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing { digest: *digest },
+            _ => StoreError::io("opening", &path)(error),
+        })
+    }
+
+    /// An empty file in the store that disappears unless it is kept.
+    pub(crate) fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
+        let directory = self.temporary_directory();
+        tempfile::NamedTempFile::new_in(&directory).map_err(StoreError::io("creating a file in", &directory))
+    }
+
+    fn receive(
+        &self,
+        source: &mut dyn Read,
+        what: String,
+    ) -> Result<(tempfile::NamedTempFile, Digest, u64), StoreError> {
+        let mut target = Hashed::new(self.temporary()?);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(StoreError::Source { digest: what, source }),
+            };
+            if let Err(error) = target.write_all(&buffer[..count]) {
+                return Err(StoreError::io("writing", target.inner.path())(error));
+            }
+        }
+        let (digest, length) = (target.digest(), target.length);
+        Ok((target.inner, digest, length))
+    }
+
+    fn keep(&self, file: tempfile::NamedTempFile, digest: &Digest, _held: &Ingest) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        file.persist(&path).map_err(|error| StoreError::io("storing", &path)(error.error))?;
+        Ok(())
+    }
+
+    fn blob_path(&self, digest: &Digest) -> std::path::PathBuf {
+        self.blob_directory().join(digest.hex())
+    }
+}

@@ -1,0 +1,226 @@
+//! `uvm-build default`: from a kernel package and the agent to a directory of boot files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::cache::{Cache, CacheError, selection_key};
+use crate::initrd::agent::{Agent, AgentError};
+use crate::initrd::busybox::{BUSYBOX, Busybox, BusyboxError};
+use crate::initrd::{cpio, layout};
+use crate::kernel;
+use crate::modules::table::ROOTS;
+use crate::outputs::{self, OutputError};
+use crate::report::Report;
+use crate::selection::{Selection, SelectionError};
+use crate::versions;
+
+/// Where the kernel comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelSource {
+    /// The newest Debian kernel package in the cache.
+    Debian,
+    /// This package, or this directory.
+    Path(PathBuf),
+}
+
+impl FromStr for KernelSource {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "debian" { Self::Debian } else { Self::Path(text.into()) })
+    }
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory for the boot files.
+    pub output: PathBuf,
+    /// The kernel.
+    pub kernel: KernelSource,
+    /// The agent's binary.
+    pub agent: PathBuf,
+    /// Whether busybox goes in.
+    pub debug: bool,
+}
+
+/// Why there are no boot files.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The cache has no kernel, or cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The kernel named does not exist or cannot be read.
+    #[error("cannot read the kernel {}", path.display())]
+    KernelSource {
+        /// What was named.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The kernel does not do.
+    #[error("the kernel from {} cannot be used", path.display())]
+    Kernel {
+        /// The package or directory.
+        path: PathBuf,
+        /// Why.
+        source: SelectionError,
+    },
+    /// The agent does not do.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// There is no busybox.
+    #[error(transparent)]
+    Busybox(#[from] BusyboxError),
+    /// Compressing failed.
+    #[error("cannot compress the initrd")]
+    Pack(#[source] io::Error),
+    /// Writing failed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Builds boot files as `options` say, with `cache` for packages and what was unpacked from them.
+pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
+    // What fails fast comes first.
+    let agent = Agent::read(&options.agent)?;
+    let busybox = if options.debug { Some(Busybox::read(Path::new(BUSYBOX))?) } else { None };
+    let source = match &options.kernel {
+        KernelSource::Debian => cache.newest_kernel()?,
+        KernelSource::Path(path) => path.clone(),
+    };
+    let kernel = select(&source, cache)?;
+
+    let tree = layout::tree(&agent, &kernel, busybox.as_ref());
+    let archive = cpio::archive(&tree);
+    let initrd = kernel.packing().pack(&archive).map_err(BuildError::Pack)?;
+    let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
+    let versions = versions::text(&kernel, &agent, &source_name, options.debug);
+    outputs::write(
+        &options.output,
+        &[
+            ("kernel", &kernel.kernel),
+            ("bootx64.efi", &kernel.kernel),
+            ("vmlinux", &kernel.vmlinux),
+            ("initrd.img", &initrd),
+            ("versions.txt", versions.as_bytes()),
+        ],
+    )?;
+
+    let mut report = Report::new(kernel.warnings.clone());
+    report.row(format!("kernel, bootx64.efi ({})", kernel.release), kernel.kernel.len());
+    report.row(format!("vmlinux ({})", if kernel.pvh { "PVH" } else { "no PVH" }), kernel.vmlinux.len());
+    report.row(format!("initrd.img ({})", kernel.packing().name()), initrd.len());
+    report.row("  unpacked", archive.len());
+    report.row("  guest agent", agent.bytes.len());
+    report.row(format!("  {} modules", kernel.module_count()), kernel.module_bytes());
+    if let Some(busybox) = &busybox {
+        report.row("  busybox", busybox.bytes.len());
+    }
+    Ok(report)
+}
+
+/// What a utility VM needs of the kernel at `source`, from the cache if it was selected before.
+fn select(source: &Path, cache: &Cache) -> Result<Selection, BuildError> {
+    let unreadable = |error| BuildError::KernelSource { path: source.to_owned(), source: error };
+    let unusable = |error: SelectionError| BuildError::Kernel { path: source.to_owned(), source: error };
+    if source.metadata().map_err(unreadable)?.is_dir() {
+        let package = kernel::from_dir(source).map_err(|error| unusable(error.into()))?;
+        return Selection::choose(&package, ROOTS).map_err(unusable);
+    }
+    let key = selection_key(source, ROOTS).map_err(unreadable)?;
+    if let Some(selection) = cache.load(&key) {
+        return Ok(selection);
+    }
+    let scratch = cache.work_dir()?;
+    let package = kernel::from_deb(source, &scratch).map_err(|error| unusable(error.into()))?;
+    let selection = Selection::choose(&package, ROOTS).map_err(unusable)?;
+    if let Err(source) = cache.save(&key, &selection) {
+        // The build has all it needs; only the next one is slower.
+        let warning = format!("cannot keep the unpacked kernel in {}: {source}", scratch.display());
+        return Ok(Selection { warnings: [selection.warnings.clone(), vec![warning]].concat(), ..selection });
+    }
+    Ok(selection)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::compression::Compression;
+    use crate::testing;
+
+    const CONFIG: &[u8] =
+        b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_LZ4=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_OVERLAY_FS=y\n";
+
+    /// A directory with a cache that holds a kernel package, and an agent.
+    struct Bench {
+        dir: tempfile::TempDir,
+        cache: Cache,
+        options: Options,
+    }
+
+    fn bench(config: &[u8]) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let package = testing::deb(&[
+            ("boot/vmlinuz-6.1.0", &testing::xz_bzimage("6.1.0", &testing::vmlinux(true))),
+            ("boot/config-6.1.0", config),
+            ("lib/modules/6.1.0/kernel/fs/ext4.ko", &testing::module(&["softdep=pre: crypto-crc32c"])),
+            ("lib/modules/6.1.0/kernel/crypto/crc32c_generic.ko", &testing::module(&["alias=crypto-crc32c"])),
+            ("lib/modules/6.1.0/kernel/sound/snd.ko", &testing::module(&[])),
+        ]);
+        fs::write(cache.join("linux-image-6.1.0_6.1-1_amd64.deb"), package).unwrap();
+        let agent = dir.path().join("guest-agent");
+        fs::write(&agent, testing::static_program()).unwrap();
+        let output = dir.path().join("boot");
+        let options = Options { output, kernel: KernelSource::Debian, agent, debug: false };
+        Bench { cache: Cache::at(cache), options, dir }
+    }
+
+    #[test]
+    fn makes_all_boot_files_the_same_every_time() {
+        let bench = bench(CONFIG);
+        let read = |name: &str| fs::read(bench.options.output.join(name)).unwrap();
+        default(&bench.options, &bench.cache).unwrap();
+        assert_eq!(read("kernel"), read("bootx64.efi"));
+        assert_eq!(read("vmlinux"), testing::vmlinux(true));
+        assert!(String::from_utf8(read("versions.txt")).unwrap().contains("kernel-pvh=yes\nmodules=2\n"));
+        let first = read("initrd.img");
+        let archive = Compression::Lz4Legacy.decompress(&first).unwrap();
+        let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(has("lib/modules/6.1.0/kernel/crypto/crc32c_generic.ko"));
+        assert!(has("kernel/crypto/crc32c_generic.ko\nkernel/fs/ext4.ko\n"));
+        assert!(!has("snd.ko"));
+
+        // From the cache now, and then anew.
+        default(&bench.options, &bench.cache).unwrap();
+        assert!(read("initrd.img") == first);
+        fs::remove_dir_all(bench.dir.path().join("cache/uvm-build")).unwrap();
+        default(&bench.options, &bench.cache).unwrap();
+        assert!(read("initrd.img") == first);
+    }
+
+    #[test]
+    fn bad_input_leaves_nothing() {
+        let no_overlay = String::from_utf8_lossy(CONFIG).replace("CONFIG_OVERLAY_FS", "CONFIG_OTHER");
+        let no_initrd = String::from_utf8_lossy(CONFIG).replace("CONFIG_RD_LZ4", "CONFIG_RD_XZ");
+        for (config, expected) in [(no_overlay, "neither a module overlay"), (no_initrd, "CONFIG_RD_LZ4")] {
+            let bench = bench(config.as_bytes());
+            let error = anyhow::Error::from(default(&bench.options, &bench.cache).unwrap_err());
+            assert!(format!("{error:#}").contains(expected), "{error:#}");
+            assert!(!bench.options.output.exists());
+        }
+        let mut bench = bench(CONFIG);
+        bench.options.kernel = KernelSource::Path(bench.dir.path().join("absent.deb"));
+        let error = default(&bench.options, &bench.cache).unwrap_err().to_string();
+        assert!(error.contains("cannot read the kernel") && error.contains("absent.deb"), "{error}");
+        fs::write(&bench.options.agent, "#!/bin/sh\n").unwrap();
+        let error = default(&bench.options, &bench.cache).unwrap_err().to_string();
+        assert!(error.contains("cannot be the guest agent"), "{error}");
+        assert!(!bench.options.output.exists());
+    }
+}

@@ -1,0 +1,53 @@
+//! The table of sizes that a build ends with.
+
+use std::fmt;
+
+/// What was built and how large it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    rows: Vec<(String, usize)>,
+    /// What the user should know although the build succeeded.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// A report without lines.
+    pub fn new(warnings: Vec<String>) -> Self {
+        Self { rows: Vec::new(), warnings }
+    }
+
+    /// Adds a line: `what`, of `bytes` bytes.
+    pub fn row(&mut self, what: impl Into<String>, bytes: usize) {
+        self.rows.push((what.into(), bytes));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
+        for (what, bytes) in &self.rows {
+            writeln!(f, "{what:<width$}  {:>9}", size(*bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// `bytes` in kilobytes or megabytes with one decimal.
+fn size(bytes: usize) -> String {
+    let (unit, name) = if bytes >= 1_000_000 { (1_000_000, "MB") } else { (1_000, "kB") };
+    let tenths = (bytes * 10 + unit / 2) / unit;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut report = Report::default();
+        report.row("kernel", 8_247_232);
+        report.row("initrd.img (lz4)", 45_678);
+        assert_eq!(report.to_string(), "kernel               8.2 MB\ninitrd.img (lz4)    45.7 kB\n");
+    }
+}
