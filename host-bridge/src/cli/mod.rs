@@ -44,6 +44,7 @@ pub async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { OWN_FAILURE } else { 0 });
         }
     };
+    raise_descriptor_limit();
     let result = match lcow.command {
         Command::Uvm(Uvm::Boot(args)) => boot::run(args).await,
     };
@@ -52,3 +53,18 @@ pub async fn main() -> ExitCode {
         ExitCode::from(OWN_FAILURE)
     })
 }
+
+/// Every stream of a guest takes one or two descriptors, and the usual soft limit of 1024 exists for programs that use
+/// `select`.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}

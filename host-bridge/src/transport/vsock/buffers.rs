@@ -150,14 +150,17 @@ impl<'m> Buffers<'m> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::{Read, Write};
     use vm_memory::GuestAddress;
 
     /// A run over pieces of one block of memory, as a driver might lay it out.
-    fn run<'m>(memory: &'m GuestMemoryMmap, lengths: &[usize]) -> Buffers<'m> {
-        let region = memory.get_slice(GuestAddress(0), 4096).expect("memory");
+    pub(in crate::transport::vsock) fn run<'m>(
+        memory: &'m GuestMemoryMmap,
+        lengths: &[usize],
+    ) -> Buffers<'m> {
+        let region = memory.get_slice(GuestAddress(0), 1 << 20).expect("memory");
         let mut at = 0;
         let mut slices = Vec::new();
         for &len in lengths {
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn bytes_cross_pieces_both_ways() {
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 4096)]).expect("memory");
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).expect("memory");
         let run = run(&memory, &[1, 0, 40, 5, 100]);
         let bytes: Vec<u8> = (0..146).collect();
         assert!(run.write_from(&bytes));
@@ -181,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_socket_is_filled_and_drained_through_pieces() {
-        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 4096)]).expect("memory");
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).expect("memory");
         let run = run(&memory, &[7, 30, 63]);
         let bytes: Vec<u8> = (100..200).collect();
         assert!(run.write_from(&bytes));

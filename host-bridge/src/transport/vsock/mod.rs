@@ -20,6 +20,8 @@ mod control;
 mod device;
 mod host;
 mod mux;
+#[cfg(test)]
+mod mux_tests;
 mod packet;
 mod ring;
 mod worker;
