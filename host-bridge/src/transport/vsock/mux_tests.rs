@@ -167,7 +167,7 @@ fn what_a_guest_sent_before_it_closed_reaches_a_slow_host() {
     let mut sent = 0;
     // All the credit, while the host reads nothing: part of it waits in the socket, the rest with us.
     while sent < BUF_ALLOC as usize {
-        driver.send(Op::Data, &[7; 64 * 1024]);
+        driver.send(Op::Data, &vec![7; 64 * 1024]);
         sent += 64 * 1024;
     }
     driver.shutdown(Closed::BOTH);
@@ -190,7 +190,7 @@ fn a_guest_beyond_its_credit_is_reset() {
     let (mut driver, host) = Driver::open(vec![64 * 1024]);
     // More than our buffer and any socket's.
     for _ in 0..64 {
-        driver.send(Op::Data, &[0; 64 * 1024]);
+        driver.send(Op::Data, &vec![0; 64 * 1024]);
     }
     assert!(std::iter::from_fn(|| driver.op()).any(|op| op == Op::Reset));
     drop(host);
