@@ -1,0 +1,291 @@
+//! Standalone containers whose root file system is already in the VM.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use host_bridge::guest::Stdio;
+use lcow_protocol::HResult;
+use lcow_protocol::messages::ExitType;
+use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, refusal};
+use serde_json::json;
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("containers", lab)
+        .test("hello", hello)
+        .test("statuses", statuses)
+        .test("identity_files_and_hostname", identity)
+        .test("namespaces_capabilities_and_user", confinement)
+        .test("seccomp_holds_for_init_and_exec", seccomp)
+        .test("devices_outside_the_rules_are_denied", devices)
+        .test("limits_reach_the_cgroup", limits)
+        .test("exec_sees_the_container", exec)
+        .test("programs_that_cannot_run_are_told_apart", not_runnable)
+        .test("a_terminal_for_init", terminal)
+        .test("one_notification_after_the_waits", notification)
+        .test("created_and_never_started_can_be_deleted", never_started)
+        .test("nothing_is_left_behind", leaks)
+}
+
+async fn hello(lab: Arc<Lab>) -> Result<()> {
+    let output = lab.container().await?.run(&lab).await?;
+    ensure!(output.status == 0 && output.stdout == b"hello\n", "{output:?}");
+    Ok(())
+}
+
+async fn statuses(lab: Arc<Lab>) -> Result<()> {
+    for (script, status) in
+        [("exit 0", 0), ("exit 1", 1), ("exit 42", 42), ("kill -9 $$", 0), ("kill -TERM $$", 0)]
+    {
+        // As init of its pid namespace a process is immune to its own signals.
+        let output = lab.container().await?.script(script).run(&lab).await?;
+        ensure!(output.status == status, "{script}: {output:?}");
+    }
+    let uvm = lab.uvm().await?;
+    for (signal, status) in [(None, 137), (Some(9), 137)] {
+        let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+        container.create(&uvm).await?;
+        let process = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+        process.signal(signal).await?;
+        ensure!(process.wait().await? == status);
+        uvm.container_delete(&container.id).await?;
+    }
+    Ok(())
+}
+
+async fn identity(lab: Arc<Lab>) -> Result<()> {
+    let output = lab.container().await?.script("hostname; cat /etc/hostname /etc/hosts").run(&lab).await?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(text.starts_with("lab\nlab\n127.0.0.1 localhost\n127.0.0.1 lab\n"), "{text}");
+    Ok(())
+}
+
+async fn confinement(lab: Arc<Lab>) -> Result<()> {
+    let mut container = lab
+        .container()
+        .await?
+        .script("id -u; id -g; echo $$; ls /proc | grep -c '^[0-9]'; grep CapBnd /proc/self/status");
+    container.spec["process"]["user"] = json!({"uid": 0, "gid": 0, "username": "web:video"});
+    let output = container.run(&lab).await?;
+    let text = String::from_utf8(output.stdout)?;
+    let lines: Vec<&str> = text.lines().collect();
+    ensure!(lines[..3] == ["1000", "44", "1"], "{text} {:?}", String::from_utf8_lossy(&output.stderr));
+    ensure!(lines[3].parse::<u32>()? <= 4, "{text}");
+    // CHOWN 0, KILL 5, SETGID 6, SETUID 7.
+    ensure!(lines[4].ends_with("00000000000000e1"), "{text}");
+    Ok(())
+}
+
+async fn seccomp(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let script =
+        "grep Seccomp: /proc/self/status; hostname other; touch /tmp/ready; while true; do sleep 1; done";
+    let mut container = lab.container().await?.script(script);
+    container.spec["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+    });
+    container.create(&uvm).await?;
+    let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    drop(init.stdout.take());
+    let script = "grep Seccomp: /proc/self/status; grep CapEff /proc/self/status; mkdir /x 2>&1; id -u";
+    for user in [0, 1000] {
+        let process = json!({"args": ["/bin/busybox", "sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"],
+            "user": {"uid": user, "gid": 0},
+            "capabilities": {"effective": ["CAP_KILL"], "permitted": ["CAP_KILL"], "bounding": ["CAP_KILL"]}});
+        let output = uvm.container_exec(&container.id, process, Stdio::OUTPUT).await?.output().await?;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(text.contains("Seccomp:\t2"), "exec is not filtered: {text}");
+        ensure!(text.contains("not permitted") || text.contains("not found"), "{text}");
+        let effective = if user == 0 { "0000000000000020" } else { "0000000000000000" };
+        ensure!(text.contains(effective), "the capabilities for confining were kept: {text}");
+    }
+    init.signal(None).await?;
+    ensure!(init.wait().await? == 137);
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn devices(lab: Arc<Lab>) -> Result<()> {
+    let mut container = lab
+        .container()
+        .await?
+        .script("mknod /tmp/k c 1 11 && cat /tmp/k | head -c 1; echo x > /dev/null && echo fine");
+    for set in ["bounding", "effective", "permitted"] {
+        container.spec["process"]["capabilities"][set] = json!(["CAP_MKNOD"]);
+    }
+    let output = container.run(&lab).await?;
+    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    ensure!(stdout == "fine\n", "{stdout:?} {stderr:?}");
+    ensure!(stderr.contains("not permitted"), "{stderr:?}");
+    Ok(())
+}
+
+async fn limits(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let mut container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.spec["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+    container.spec["linux"]["resources"]["cpu"] = json!({"quota": 50_000, "period": 100_000});
+    container.spec["linux"]["resources"]["pids"] = json!({"limit": 17});
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    let cgroup = format!("/sys/fs/cgroup/pods/{}", container.id);
+    let output = lab.shell(&format!("cd {cgroup} && cat memory.max cpu.max pids.max")).await?;
+    ensure!(output.stdout == b"67108864\n50000 100000\n17\n", "{output:?}");
+    init.signal(None).await?;
+    init.wait().await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn exec(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.create(&uvm).await?;
+    let process = json!({"args": ["sh", "-c", "cat /proc/1/comm; cat; echo $X; exit 5"], "cwd": "/tmp",
+        "env": ["PATH=/bin", "X=y"], "user": {"uid": 0, "gid": 0}});
+    ensure!(
+        refusal(uvm.container_exec(&container.id, process.clone(), Stdio::OUTPUT).await)
+            == Some(HResult::SYSTEM_ALREADY_STOPPED)
+    );
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    for _ in 0..3 {
+        let output =
+            uvm.container_exec(&container.id, process.clone(), Stdio::OUTPUT).await?.output().await?;
+        ensure!((output.status, output.stdout.as_slice()) == (5, b"sleep\ny\n".as_slice()), "{output:?}");
+    }
+    init.signal(None).await?;
+    init.wait().await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn not_runnable(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?;
+    lab.shell(&format!(
+        "printf 'rubbish' > {0}/rootfs/bin/rubbish && chmod +x {0}/rootfs/bin/rubbish",
+        container.bundle
+    ))
+    .await?;
+    for (program, expected) in [
+        ("nothing-of-that-name", HResult::FILE_NOT_FOUND),
+        ("/no/such/file", HResult::FILE_NOT_FOUND),
+        ("/etc/passwd", HResult::NOT_EXECUTABLE),
+        ("/etc", HResult::NOT_EXECUTABLE),
+    ] {
+        let container = container.clone().args(&[program]);
+        let created =
+            uvm.container_create(&container.id, &container.bundle, container.spec.clone(), None).await;
+        ensure!(refusal(created) == Some(expected), "{program}");
+        // The bundle went with the failed create.
+        lab.shell(&format!("test ! -e {}", container.bundle)).await?;
+        lab.container().await?;
+        let again = lab.container().await?;
+        lab.shell(&format!("mkdir -p {1} && cp -a {0}/rootfs {1}/", again.bundle, container.bundle)).await?;
+    }
+    let running = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    running.create(&uvm).await?;
+    let init = uvm.container_start(&running.id, Stdio::default()).await?;
+    for (program, expected) in [("nope", HResult::FILE_NOT_FOUND), ("/etc/passwd", HResult::NOT_EXECUTABLE)] {
+        let process =
+            json!({"args": [program], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+        ensure!(
+            refusal(uvm.container_exec(&running.id, process, Stdio::OUTPUT).await) == Some(expected),
+            "exec {program}"
+        );
+    }
+    init.signal(None).await?;
+    init.wait().await?;
+    uvm.container_delete(&running.id).await?;
+    // Passes every check but the kernel's own, so it is found out at the start.
+    let container = lab.container().await?.args(&["/bin/rubbish"]);
+    lab.shell(&format!(
+        "printf rubbish > {0}/rootfs/bin/rubbish && chmod +x {0}/rootfs/bin/rubbish",
+        container.bundle
+    ))
+    .await?;
+    container.create(&uvm).await?;
+    ensure!(
+        refusal(uvm.container_start(&container.id, Stdio::default()).await) == Some(HResult::NOT_EXECUTABLE)
+    );
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn terminal(lab: Arc<Lab>) -> Result<()> {
+    use tokio::io::AsyncReadExt;
+    let uvm = lab.uvm().await?;
+    let mut container =
+        lab.container().await?.script("stty size; test -t 0 && test -t 1 && test -t 2 && echo all; exit 4");
+    container.spec["process"]["terminal"] = json!(true);
+    container.spec["process"]["consoleSize"] = json!({"height": 24, "width": 77});
+    container.create(&uvm).await?;
+    let mut init =
+        uvm.container_start(&container.id, Stdio { stdin: true, stdout: true, stderr: false }).await?;
+    let mut text = String::new();
+    init.stdout.take().context("asked for")?.read_to_string(&mut text).await?;
+    ensure!(text == "24 77\r\nall\r\n", "{text:?}");
+    ensure!(init.wait().await? == 4);
+    // Its output is done: nothing happens, and that is a success.
+    init.resize(1, 1).await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn notification(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let mut notifications = uvm.guest().notifications();
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    init.signal(None).await?;
+    ensure!(init.wait().await? == 137);
+    loop {
+        let notification = notifications.recv().await?;
+        if notification.container_id == container.id {
+            ensure!(notification.details.exit_type == ExitType::ForcedExit);
+            break;
+        }
+    }
+    ensure!(init.wait().await? == 137, "init can be waited for again");
+    uvm.container_delete(&container.id).await?;
+    ensure!(refusal(init.wait().await) == Some(HResult::SYSTEM_NOT_FOUND));
+    while let Ok(notification) = notifications.try_recv() {
+        ensure!(notification.container_id != container.id, "a second notification");
+    }
+    // A host may delete what is gone already.
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn never_started(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?;
+    container.create(&uvm).await?;
+    let twice = uvm.container_create(&container.id, &container.bundle, container.spec.clone(), None).await;
+    ensure!(refusal(twice) == Some(HResult::SYSTEM_ALREADY_EXISTS));
+    uvm.container_delete(&container.id).await?;
+    lab.shell(&format!("test ! -e {} && test ! -e /sys/fs/cgroup/pods/{}", container.bundle, container.id))
+        .await?;
+    Ok(())
+}
+
+async fn leaks(lab: Arc<Lab>) -> Result<()> {
+    let count = "ls /run/gcsrunc | wc -l; wc -l < /proc/mounts; ls /sys/fs/cgroup/pods | grep -c '^k' ; ls /proc/$(pidof gcs | tr ' ' '\\n' | sort -n | head -1)/fd | wc -l; true";
+    let run = |_| async {
+        let mut container = lab.container().await?;
+        container.id = lcow_protocol::ContainerId(format!("k{}", container.id));
+        container.run(&lab).await
+    };
+    run(0).await?;
+    let before = lab.shell(count).await?.stdout;
+    for round in 0..3 {
+        run(round).await?;
+    }
+    let after = lab.shell(count).await?.stdout;
+    let (before, after) = (String::from_utf8(before)?, String::from_utf8(after)?);
+    ensure!(before.lines().nth(1) == after.lines().nth(1), "mounts: {before} {after}");
+    ensure!(before.lines().nth(2) == after.lines().nth(2), "cgroups: {before} {after}");
+    Ok(())
+}

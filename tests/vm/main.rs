@@ -1,0 +1,28 @@
+//! Tests on one shared utility VM.
+#![forbid(unsafe_code)]
+
+mod containers;
+mod processes;
+
+use std::sync::Arc;
+
+use lcow_tests::{Lab, boot_files};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = Arguments::from_args();
+    // They share one VM with two processors; more at once would only wait for each other.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let lab = Lab::new()?;
+    let mut trials: Vec<Trial> = [processes::suite(&lab), containers::suite(&lab)]
+        .into_iter()
+        .flat_map(lcow_tests::suite::Suite::into_trials)
+        .collect();
+    if boot_files().is_none() {
+        println!("skipped: $LCOW_TEST_BOOT names no boot files; `cargo xtask test` makes them");
+        trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(Arc::into_inner(lab));
+    conclusion.exit();
+}
