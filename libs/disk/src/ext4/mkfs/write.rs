@@ -138,7 +138,7 @@ fn write_directories<W: Write + Seek>(disk: &mut W, plan: &Plan) -> Result<(), M
     place(ROOT_INODE, 0o755, 3, plan.root, 1);
     place(FIRST_INODE, 0o700, 2, plan.lost_found, LOST_FOUND_BLOCKS);
     write_at(disk, plan.tables, &table, "the inode table")?;
-    let lost_found = Name { inode: FIRST_INODE, mode: mode::DIRECTORY, name: b"lost+found" };
+    let lost_found = Name { inode: FIRST_INODE, mode: mode::DIRECTORY, text: b"lost+found" };
     let mut blocks = Vec::new();
     dir::linear(ROOT_INODE, ROOT_INODE, [lost_found].into_iter(), |block| blocks.extend_from_slice(block));
     dir::linear(FIRST_INODE, ROOT_INODE, std::iter::empty(), |block| blocks.extend_from_slice(block));
