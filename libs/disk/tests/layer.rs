@@ -284,3 +284,22 @@ fn a_layer_over_the_limit_is_refused() {
     let result = lcow_disk::ext4::layer::convert(&tar[..], std::io::Cursor::new(Vec::new()), &options);
     assert!(result.unwrap_err().to_string().contains("1048576"));
 }
+
+#[test]
+fn files_in_many_pieces_need_a_deep_extent_tree() {
+    // 3000 runs, every other block: more than the 4 × 340 that one level of leaves holds.
+    let map: Vec<String> = (0..3000).map(|n| format!("{},1", n * 8192)).collect();
+    let mut tar = Tar::new();
+    tar.pax("GNU.sparse.map", map.join(",").as_bytes()).pax("GNU.sparse.size", b"24576001");
+    tar.file("pieces", &[b'p'; 3000]);
+    let disk = disk(&tar.finish());
+    let Some(mount) = Mounted::new(&disk.path, "ro") else { return };
+    let content = std::fs::read(mount.path("pieces")).unwrap();
+    assert_eq!(content.len(), 24_576_001);
+    assert!(
+        content
+            .iter()
+            .enumerate()
+            .all(|(at, &byte)| byte == if at % 8192 == 0 && at < 24_576_000 { b'p' } else { 0 })
+    );
+}
