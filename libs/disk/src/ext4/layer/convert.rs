@@ -13,7 +13,7 @@ use crate::ext4::xattr::Refusal;
 use crate::tar::{Entry, Kind, Reader};
 
 /// Reads of file data larger than this go past the buffer.
-const INPUT_BUFFER: usize = 128 * 1024;
+const INPUT_BUFFER: usize = 64 * 1024;
 /// Write the file system that `tar` describes to `out`, from its byte 0 on. `tar` is read to its end.
 ///
 /// On failure `out` holds rubbish: write to a temporary file and rename.

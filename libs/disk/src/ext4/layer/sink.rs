@@ -5,7 +5,7 @@ use super::LayerError;
 use crate::ext4::layout::{BLOCK, BLOCK_SIZE};
 
 /// Small enough to stay in a processor's cache between reading and writing, large enough to make calls rare.
-const BUFFER: usize = 512 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// Appends blocks to the disk.
 pub(super) struct Sink<W> {
