@@ -246,6 +246,20 @@ fn seventy_thousand_directories_and_empty_files_need_more_groups_than_data() {
     }
     let disk = disk(&tar.finish());
     assert_says(&disk, "stat /", &["Links: 1 "]);
+    // A block for each directory, 16 inodes in a block, and little else.
+    assert!(disk.stats.file_system_bytes < 70_000 * (4096 + 256) + (4 << 20));
+}
+
+#[test]
+fn a_hundred_thousand_empty_files_make_a_small_disk() {
+    let mut tar = Tar::new();
+    for n in 0..100_000 {
+        tar.file(&format!("file-{n}"), b"");
+    }
+    let disk = disk(&tar.finish());
+    assert!(disk.stats.file_system_bytes < 32 << 20);
+    let Some(mount) = Mounted::new(&disk.path, "ro") else { return };
+    assert_eq!(std::fs::read_dir(mount.path("")).unwrap().count(), 100_000);
 }
 
 #[test]

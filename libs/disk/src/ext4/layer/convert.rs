@@ -14,6 +14,9 @@ use crate::tar::{Entry, Kind, Reader};
 
 /// Reads of file data larger than this go past the buffer.
 const INPUT_BUFFER: usize = 64 * 1024;
+/// Where 32-bit block numbers end.
+const MAX_DISK: u64 = 1 << 44;
+
 /// Write the file system that `tar` describes to `out`, from its byte 0 on. `tar` is read to its end.
 ///
 /// On failure `out` holds rubbish: write to a temporary file and rename.
@@ -25,7 +28,7 @@ pub fn convert<R: Read, W: Write + Seek>(
     let reserved = plan::reserved_blocks(options.max_size);
     let mut converter = Converter {
         tar: Reader::new(BufReader::with_capacity(INPUT_BUFFER, tar)),
-        sink: Sink::new(out, reserved, options.max_size)?,
+        sink: Sink::new(out, reserved, options.max_size.min(MAX_DISK))?,
         tree: Tree::new(),
         overlay: options.whiteouts == Whiteouts::Overlay,
         pending: Vec::new(),

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::convert::{attribute_error, refusal_reason};
 use super::error::LayerError;
 use super::node::{Directory, Node};
-use super::plan::{Plan, Usage};
+use super::plan::{Plan, Usage, reserved_blocks};
 use super::sink::Sink;
 use super::tree::Tree;
 use super::{LayerStats, Options};
@@ -34,11 +34,13 @@ pub(super) fn finish<W: Write + Seek>(
     image.write_directories(&mut nodes, &mut directories)?;
     let numbers: Vec<u32> = directories.into_keys().collect();
     let plan = Plan::new(image.sink.block(), nodes.len() as u32);
+    if plan.descriptor_blocks() >= reserved_blocks(options.max_size) {
+        return Err(LayerError::TooLarge { limit: options.max_size });
+    }
     image.write_inode_table(&nodes, &plan)?;
     let used: Vec<bool> =
         nodes.iter().enumerate().map(|(at, node)| node.is_some() || at + 1 < FIRST_INODE as usize).collect();
     drop(nodes);
-    image.sink.skip_to(plan.bitmaps)?;
     let usage = Usage { plan: &plan, orphans: &orphans, used: &used, directories: &numbers, options };
     let groups = image.write_bitmaps(&usage)?;
     image.write_head(&plan, &groups, used.iter().filter(|&&used| used).count() as u32, options)
@@ -203,6 +205,7 @@ impl<W: Write + Seek> Image<W> {
             blocks: plan.blocks,
             free_blocks: groups.iter().map(|group| group.free_blocks).sum(),
             inodes: plan.groups * plan.inodes_per_group,
+            blocks_per_group: plan.blocks_per_group,
             inodes_per_group: plan.inodes_per_group,
             free_inodes: groups.iter().map(|group| group.free_inodes).sum(),
             compat: compat::EXT_ATTR | compat::SPARSE_SUPER2,

@@ -17,8 +17,9 @@ pub(super) struct Plan {
     pub(super) inodes_per_group: u32,
     pub(super) table: u32,
     pub(super) table_blocks: u32,
-    /// First of the bitmaps: two for each group, the last blocks of the disk.
-    pub(super) bitmaps: u32,
+    /// Less than the usual 32768 where there are more inodes than so few blocks can have: many small files must not
+    /// blow up the disk.
+    pub(super) blocks_per_group: u32,
     pub(super) blocks: u32,
 }
 
@@ -32,16 +33,18 @@ impl Plan {
             let needed = u64::from(table) + u64::from(table_blocks) + 2 * u64::from(groups);
             let fitting = needed.div_ceil(u64::from(BLOCKS_PER_GROUP)) as u32;
             if fitting <= groups {
-                // Many empty files need more groups than blocks: the groups before the last must be complete.
-                let blocks = (needed as u32).max((groups - 1) * BLOCKS_PER_GROUP + 2 * groups);
-                let bitmaps = blocks - 2 * groups;
-                return Self { groups, inodes_per_group, table, table_blocks, bitmaps, blocks };
+                let blocks = needed as u32;
+                // Every group but the last must be complete, and the last not empty.
+                let even = blocks.div_ceil(groups).next_multiple_of(8);
+                let blocks_per_group = if fitting == groups { BLOCKS_PER_GROUP } else { even };
+                return Self { groups, inodes_per_group, table, table_blocks, blocks_per_group, blocks };
             }
             groups = fitting.max(groups + 1);
         }
     }
 
-    fn descriptor_blocks(&self) -> u32 {
+    /// Blocks that the group descriptors fill.
+    pub(super) fn descriptor_blocks(&self) -> u32 {
         self.groups.div_ceil(DESCRIPTORS_PER_BLOCK)
     }
 }
@@ -58,8 +61,9 @@ pub(super) struct Usage<'a> {
 impl Usage<'_> {
     /// The block bitmap of a group and the number of free blocks.
     pub(super) fn block_bitmap(&self, group: u32) -> (Bitmap, u32) {
-        let base = u64::from(group) * u64::from(BLOCKS_PER_GROUP);
-        let length = (u64::from(self.plan.blocks) - base).min(u64::from(BLOCKS_PER_GROUP)) as u32;
+        let per_group = u64::from(self.plan.blocks_per_group);
+        let base = u64::from(group) * per_group;
+        let length = (u64::from(self.plan.blocks) - base).min(per_group) as u32;
         let mut bitmap = Bitmap::new();
         // Bits without a block count as used.
         bitmap.set(0, BLOCKS_PER_GROUP);
@@ -75,9 +79,8 @@ impl Usage<'_> {
     fn free_runs(&self) -> impl Iterator<Item = (u64, u64)> {
         let plan = self.plan;
         let set_aside = (1 + plan.descriptor_blocks(), reserved_blocks(self.options.max_size));
-        let padding = (plan.table + plan.table_blocks, plan.bitmaps);
         let orphans = self.orphans.iter().map(|&(start, count)| (start, start + count));
-        orphans.chain([set_aside, padding]).map(|(start, end)| (u64::from(start), u64::from(end)))
+        orphans.chain([set_aside]).map(|(start, end)| (u64::from(start), u64::from(end)))
     }
 
     /// The inode bitmap of a group and the number of free inodes.

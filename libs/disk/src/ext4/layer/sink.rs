@@ -77,15 +77,6 @@ impl<W: Write + Seek> Sink<W> {
         self.zeros((self.used as u64).wrapping_neg() % BLOCK)
     }
 
-    /// Leave a gap up to block `block`: nothing there is ever read.
-    pub(super) fn skip_to(&mut self, block: u32) -> Result<(), LayerError> {
-        self.flush()?;
-        self.base = u64::from(block) * BLOCK;
-        self.check_limit(self.base)?;
-        self.out.seek(SeekFrom::Start(self.base)).map_err(fault("the padding"))?;
-        Ok(())
-    }
-
     /// Finish with `footer` at the end and `head` at the start of the disk.
     pub(super) fn rewrite(mut self, footer: &[u8], head: &[u8]) -> Result<(), LayerError> {
         self.flush()?;

@@ -46,6 +46,7 @@ fn superblock(plan: &Plan, options: &Options, uuid: [u8; 16], free_blocks: u32) 
         blocks: plan.blocks,
         free_blocks,
         inodes,
+        blocks_per_group: BLOCKS_PER_GROUP,
         inodes_per_group: plan.inodes_per_group,
         free_inodes: inodes - FIRST_INODE,
         compat: compat::EXT_ATTR | compat::DIR_INDEX | compat::SPARSE_SUPER2,
