@@ -94,6 +94,7 @@ fn conditional_calls_have_their_rules() {
         (&rule("socket")[1]["errnoRet"], &rule("socket")[1]["args"][0]["op"]),
         (&json!(1), &json!("SCMP_CMP_EQ"))
     );
+    assert_eq!(rule("clone").iter().filter(|rule| rule["errnoRet"] == 1).count(), 7);
     assert_eq!(rule("personality").len(), 5);
     assert_eq!(rule("ptrace")[0]["action"], "SCMP_ACT_ALLOW");
 }

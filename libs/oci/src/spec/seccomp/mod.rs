@@ -42,6 +42,12 @@ pub fn profile() -> Value {
     let mut no_namespaces = argument(0, "SCMP_CMP_MASKED_EQ", NAMESPACE_FLAGS);
     no_namespaces["valueTwo"] = json!(0);
     rules.push(allow(&["clone"], &[no_namespaces]));
+    // One rule for each flag: a filter can compare masked bits, but not ask whether any is set.
+    for flag in (0..32).map(|bit| 1u32 << bit).filter(|flag| flag & NAMESPACE_FLAGS != 0) {
+        let mut set = argument(0, "SCMP_CMP_MASKED_EQ", flag);
+        set["valueTwo"] = json!(flag);
+        rules.push(refuse(&["clone"], EPERM, &[set]));
+    }
     // Its flags are in memory, where a filter cannot look; without it, libraries use clone.
     rules.push(refuse(&["clone3"], ENOSYS, &[]));
     rules.extend(DENIED.iter().map(|group| refuse(group.names, EPERM, &[])));
