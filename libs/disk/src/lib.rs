@@ -3,6 +3,7 @@
 //! * [`ext4::layer`]: a layer's tar stream becomes a read-only ext4 image, in one pass
 //! * [`ext4::mkfs`]: an empty, writable ext4 in milliseconds, whatever its size
 //! * [`vhd`]: the footer that makes a raw image a fixed VHD
+//! * [`vhdx`]: sparse disks for every host
 //! * [`tar`]: the archive reader behind the first
 //!
 //! Everything is pure bytes: no mounting, no privileges, the same on every operating system.
@@ -12,3 +13,4 @@ mod bytes;
 pub mod ext4;
 pub mod tar;
 pub mod vhd;
+pub mod vhdx;

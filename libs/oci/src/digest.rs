@@ -23,7 +23,7 @@ impl Digest {
 
     /// The hexadecimal part.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.map(|byte| format!("{byte:02x}")).concat()
     }
 
     /// The 32 bytes.

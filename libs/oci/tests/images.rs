@@ -125,7 +125,7 @@ fn every_packing_unpacks_to_the_same_layer() {
     let bench = Bench::new();
     let mut builder = ImageBuilder::new(name("many"));
     for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-        builder = builder.layer(layer(&[7; 100_000]), compression);
+        builder = builder.layer(layer(&vec![7; 100_000]), compression);
     }
     builder.write_layout(&bench.path("layout")).unwrap();
     bench.load("layout").unwrap();
@@ -396,7 +396,9 @@ fn a_layer_becomes_a_disk() {
     let image = bench.store.get(&name("a")).unwrap();
     let stream = bench.store.open_layer(&image, 0).unwrap();
     let mut disk = std::io::Cursor::new(Vec::new());
-    let stats = lcow_disk::ext4::layer::convert(stream, &mut disk, &Default::default()).unwrap();
+    let stats =
+        lcow_disk::ext4::layer::convert(stream, &mut disk, &lcow_disk::ext4::layer::Options::default())
+            .unwrap();
     // Root, bin, tool, sh.
     assert_eq!(stats.inodes, 4);
 }

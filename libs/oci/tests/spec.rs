@@ -90,6 +90,11 @@ fn conditional_calls_have_their_rules() {
     assert_eq!(rule("unshare")[0]["errnoRet"], 1);
     assert_eq!(rule("clone")[0]["args"][0]["value"], 0x7e02_0000);
     assert_eq!(rule("socket")[0]["args"], json!([{ "index": 0, "op": "SCMP_CMP_NE", "value": 40 }]));
+    assert_eq!(
+        (&rule("socket")[1]["errnoRet"], &rule("socket")[1]["args"][0]["op"]),
+        (&json!(1), &json!("SCMP_CMP_EQ"))
+    );
+    assert_eq!(rule("clone").iter().filter(|rule| rule["errnoRet"] == 1).count(), 7);
     assert_eq!(rule("personality").len(), 5);
     assert_eq!(rule("ptrace")[0]["action"], "SCMP_ACT_ALLOW");
 }

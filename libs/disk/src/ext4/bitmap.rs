@@ -34,7 +34,7 @@ impl Bitmap {
         let mut n = start;
         while n < end {
             let byte = &mut self.0[n as usize / 8];
-            if n % 8 == 0 && end - n >= 8 {
+            if n.is_multiple_of(8) && end - n >= 8 {
                 *byte = if used { 0xff } else { 0 };
                 n += 8;
             } else {

@@ -13,7 +13,7 @@ pub(super) struct Name<'a> {
     pub(super) inode: u32,
     /// `i_mode` of that inode, for its type.
     pub(super) mode: u16,
-    pub(super) name: &'a [u8],
+    pub(super) text: &'a [u8],
 }
 
 /// Bytes the entry takes, header and alignment included.
@@ -35,16 +35,16 @@ impl Block {
 
     /// Append an entry; `false` if there is no room.
     pub(super) fn push(&mut self, entry: Name<'_>) -> bool {
-        let size = entry_size(entry.name);
+        let size = entry_size(entry.text);
         if self.used + size > BLOCK_SIZE {
             return false;
         }
         let at = self.used;
         put32(&mut self.bytes, at, entry.inode);
         put16(&mut self.bytes, at + 4, size as u16);
-        self.bytes[at + 6] = entry.name.len() as u8;
+        self.bytes[at + 6] = entry.text.len() as u8;
         self.bytes[at + 7] = file_type(entry.mode);
-        self.bytes[at + HEADER..at + HEADER + entry.name.len()].copy_from_slice(entry.name);
+        self.bytes[at + HEADER..at + HEADER + entry.text.len()].copy_from_slice(entry.text);
         self.last = at;
         self.used = at + size;
         true
@@ -76,8 +76,8 @@ pub(super) fn linear<'a>(
 
 fn dots(inode: u32, parent: u32) -> [Name<'static>; 2] {
     [
-        Name { inode, mode: mode::DIRECTORY, name: b"." },
-        Name { inode: parent, mode: mode::DIRECTORY, name: b".." },
+        Name { inode, mode: mode::DIRECTORY, text: b"." },
+        Name { inode: parent, mode: mode::DIRECTORY, text: b".." },
     ]
 }
 

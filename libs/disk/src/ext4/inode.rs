@@ -121,7 +121,7 @@ fn put_time(inode: &mut [u8], at: usize, extra_at: usize, time: Timestamp) {
     let low = low32(seconds.cast_unsigned());
     let epoch = (seconds - i64::from(low.cast_signed())) >> 32 & 3;
     put32(inode, at, low);
-    put32(inode, extra_at, nanoseconds << 2 | epoch as u32);
+    put32(inode, extra_at, nanoseconds << 2 | low32(epoch.cast_unsigned()));
 }
 
 #[cfg(test)]

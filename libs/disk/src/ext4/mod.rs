@@ -1,4 +1,8 @@
 //! The ext4 file system (kernel `Documentation/filesystems/ext4`), as far as it is written here.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "fields have the width of the disk format; sizes are checked at the door"
+)]
 mod bitmap;
 mod dir;
 mod extent;

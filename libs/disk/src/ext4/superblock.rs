@@ -1,5 +1,5 @@
 //! The superblock (kernel `Documentation/filesystems/ext4/super.rst`).
-use super::layout::{BLOCKS_PER_GROUP, EXTRA_ISIZE, FIRST_INODE, INODE_SIZE};
+use super::layout::{EXTRA_ISIZE, FIRST_INODE, INODE_SIZE};
 use crate::bytes::{low32, put, put16, put32};
 
 /// Byte at which it starts on the disk.
@@ -37,6 +37,7 @@ pub(super) struct Superblock {
     pub(super) blocks: u32,
     pub(super) free_blocks: u32,
     pub(super) inodes: u32,
+    pub(super) blocks_per_group: u32,
     pub(super) inodes_per_group: u32,
     pub(super) free_inodes: u32,
     pub(super) compat: u32,
@@ -60,8 +61,8 @@ impl Superblock {
         // Block and cluster size: 1024 << 2.
         put32(s, 24, 2);
         put32(s, 28, 2);
-        put32(s, 32, BLOCKS_PER_GROUP);
-        put32(s, 36, BLOCKS_PER_GROUP);
+        put32(s, 32, self.blocks_per_group);
+        put32(s, 36, self.blocks_per_group);
         put32(s, 40, self.inodes_per_group);
         // Mount count: never ask for a check.
         put16(s, 54, 0xffff);

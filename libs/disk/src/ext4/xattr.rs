@@ -90,7 +90,7 @@ impl Set {
             return Err(Refusal::Room);
         }
         Ok(Encoded {
-            tail: (!inner.is_empty()).then(|| encode_tail(&inner)),
+            tail: (!inner.is_empty()).then(|| Box::new(encode_tail(&inner))),
             block: (!outer.is_empty()).then(|| encode_block(&outer)),
         })
     }
@@ -111,8 +111,8 @@ impl Attribute {
     }
 }
 
-fn encode_tail(attributes: &[Attribute]) -> Tail {
-    let mut tail = Box::new([0; TAIL]);
+fn encode_tail(attributes: &[Attribute]) -> [u8; TAIL] {
+    let mut tail = [0; TAIL];
     put32(&mut tail[..], 0, MAGIC);
     // Values are found by their distance from the first entry.
     write_entries(&mut tail[4..], 0, attributes);
@@ -125,11 +125,10 @@ fn encode_block(attributes: &[Attribute]) -> Box<[u8; BLOCK_SIZE]> {
     put32(&mut block[..], 4, 1);
     put32(&mut block[..], 8, 1);
     let hash = attributes.iter().map(Attribute::hash).collect::<Vec<_>>();
-    let whole = match hash.contains(&0) {
-        // One entry without a hash means a block that cannot be shared.
-        true => 0,
-        false => hash.iter().fold(0u32, |whole, hash| whole.rotate_left(16) ^ hash),
-    };
+    // One entry without a hash means a block that cannot be shared.
+    let shareable = !hash.contains(&0);
+    let whole =
+        if shareable { hash.iter().fold(0u32, |whole, hash| whole.rotate_left(16) ^ hash) } else { 0 };
     put32(&mut block[..], 12, whole);
     write_entries(&mut block[..], BLOCK_HEADER, attributes);
     block

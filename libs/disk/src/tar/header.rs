@@ -10,8 +10,8 @@ pub(super) struct Header {
 
 impl Header {
     /// Accept `bytes`, read at `offset`, if their checksum is right.
-    pub(super) fn new(bytes: [u8; RECORD], offset: u64) -> Result<Self, TarError> {
-        let header = Self { bytes, offset };
+    pub(super) fn new(bytes: &[u8; RECORD], offset: u64) -> Result<Self, TarError> {
+        let header = Self { bytes: *bytes, offset };
         let stated = header.number(148..156, "checksum")?;
         let byte = |i: usize| if (148..156).contains(&i) { b' ' } else { header.bytes[i] };
         let unsigned: u64 = (0..RECORD).map(|i| u64::from(byte(i))).sum();

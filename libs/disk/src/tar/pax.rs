@@ -50,12 +50,12 @@ impl Records {
         match key {
             b"path" => self.path = given.map(<[u8]>::to_vec),
             b"linkpath" => self.link = given.map(<[u8]>::to_vec),
-            b"size" => self.size = optional(given, number).ok_or(NUMBER)?,
-            b"uid" => self.uid = optional(given, number32).ok_or(NUMBER)?,
-            b"gid" => self.gid = optional(given, number32).ok_or(NUMBER)?,
-            b"mtime" => self.mtime = optional(given, timestamp).ok_or("not a time")?,
-            b"atime" => self.atime = optional(given, timestamp).ok_or("not a time")?,
-            b"ctime" => self.ctime = optional(given, timestamp).ok_or("not a time")?,
+            b"size" => self.size = optional(given, number, NUMBER)?,
+            b"uid" => self.uid = optional(given, number32, NUMBER)?,
+            b"gid" => self.gid = optional(given, number32, NUMBER)?,
+            b"mtime" => self.mtime = optional(given, timestamp, "not a time")?,
+            b"atime" => self.atime = optional(given, timestamp, "not a time")?,
+            b"ctime" => self.ctime = optional(given, timestamp, "not a time")?,
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.set_xattr(name, value);
@@ -119,8 +119,13 @@ fn split_record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&record[..equals], &record[equals + 1..], &data[length..]))
 }
 
-fn optional<T>(value: Option<&[u8]>, parse: impl Fn(&[u8]) -> Option<T>) -> Option<Option<T>> {
-    value.map_or(Some(None), |value| parse(value).map(Some))
+/// Parse what is there; an error only if something is there and makes no sense.
+fn optional<T>(
+    value: Option<&[u8]>,
+    parse: impl Fn(&[u8]) -> Option<T>,
+    reason: &'static str,
+) -> Result<Option<T>, &'static str> {
+    value.map(|value| parse(value).ok_or(reason)).transpose()
 }
 
 /// A decimal number without sign.

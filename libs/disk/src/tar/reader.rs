@@ -95,7 +95,7 @@ impl<R: Read> Reader<R> {
         let mut record = [0; RECORD];
         self.read_exact(&mut record, "a header or before the end marker")?;
         if record != [0; RECORD] {
-            return Header::new(record, at).map(Some);
+            return Header::new(&record, at).map(Some);
         }
         self.ended = true;
         // Two zero records end an archive; some writers are content with one.

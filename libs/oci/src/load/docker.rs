@@ -23,7 +23,7 @@ pub(super) struct Saved {
 pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
     let images: Vec<Saved> = loader.archive.document("manifest.json")?;
     let forced = loader.forced_name(images.len())?;
-    let mut named = Named::new();
+    let mut images_named = Named::new();
     for image in images {
         let names: Vec<Reference> = match &forced {
             Some(name) => vec![name.clone()],
@@ -31,9 +31,9 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
         };
         let Some(first) = names.first() else { return Err(LoadError::NoName { tag: None }) };
         let descriptor = import(loader, &image, &first.familiar())?;
-        named.extend(names.into_iter().map(|name| (name, descriptor.clone())));
+        images_named.extend(names.into_iter().map(|name| (name, descriptor.clone())));
     }
-    Ok(named)
+    Ok(images_named)
 }
 
 fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, LoadError> {

@@ -77,7 +77,7 @@ pub enum LoadError {
         /// Name of the image.
         name: String,
         /// What was wanted.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What is there.
         found: Vec<String>,
     },

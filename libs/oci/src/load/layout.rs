@@ -46,7 +46,7 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
             (None, Name::Full(name)) => vec![name],
             (None, name) => saved_names(loader, &chosen, &name)?,
         };
-        let descriptor = import(loader, chosen)?;
+        let descriptor = import(loader, &chosen)?;
         named.extend(references.into_iter().map(|reference| (reference, descriptor.clone())));
     }
     Ok(named)
@@ -100,7 +100,7 @@ fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result
         .into_iter()
         .find(|candidate| wanted.accepts(&candidate.platform))
         .map(|candidate| candidate.descriptor)
-        .ok_or_else(|| LoadError::Platform { name: name.to_owned(), wanted: wanted.clone(), found })
+        .ok_or_else(|| LoadError::Platform { name: name.to_owned(), wanted: Box::new(wanted.clone()), found })
 }
 
 /// The names that `docker save` gives in its own list, beside the layout.
@@ -117,7 +117,7 @@ fn saved_names(loader: &Loader<'_>, chosen: &Descriptor, name: &Name) -> Result<
 }
 
 /// Bring the blobs of an image into the store.
-fn import(loader: &Loader<'_>, descriptor: Descriptor) -> Result<Descriptor, LoadError> {
+fn import(loader: &Loader<'_>, descriptor: &Descriptor) -> Result<Descriptor, LoadError> {
     let bytes = loader.archive.blob(&descriptor.digest)?;
     let manifest: Manifest = parse(&descriptor.digest.to_string(), &bytes)?;
     let config = config_of(loader, &manifest)?;

@@ -93,7 +93,7 @@ impl Loader<'_> {
         }
         Err(LoadError::Platform {
             name: name.to_owned(),
-            wanted: self.options.platform.clone(),
+            wanted: Box::new(self.options.platform.clone()),
             found: vec![found.to_string()],
         })
     }

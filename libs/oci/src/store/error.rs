@@ -31,7 +31,7 @@ pub enum StoreError {
     #[error("no image {reference}; {}", known_images(known))]
     Unknown {
         /// The name.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The names there are.
         known: Vec<String>,
     },

@@ -107,7 +107,7 @@ impl Store {
         });
         let Some(descriptor) = found else {
             let known = names.keys().map(Reference::familiar).collect();
-            return Err(StoreError::Unknown { reference: reference.clone(), known });
+            return Err(StoreError::Unknown { reference: Box::new(reference.clone()), known });
         };
         let manifest: Manifest = self.document(&descriptor.digest)?;
         let config = self.document(&manifest.config.digest)?;
@@ -137,12 +137,12 @@ impl Store {
     /// Forget the name `reference`; blobs that no other image needs are deleted.
     pub fn remove(&self, reference: &Reference) -> Result<(), StoreError> {
         let _alone = Lock::exclusive(&self.ingest_lock())?;
-        self.update(|names| match names.remove(reference) {
-            Some(_) => Ok(()),
-            None => {
-                let known = names.keys().map(Reference::familiar).collect();
-                Err(StoreError::Unknown { reference: reference.clone(), known })
+        self.update(|names| {
+            if names.remove(reference).is_some() {
+                return Ok(());
             }
+            let known = names.keys().map(Reference::familiar).collect();
+            Err(StoreError::Unknown { reference: Box::new(reference.clone()), known })
         })?;
         self.sweep()
     }
@@ -215,19 +215,8 @@ impl Store {
             needed.insert(manifest.config.digest.hex());
             needed.extend(manifest.layers.iter().map(|layer| layer.digest.hex()));
         }
-        self.delete_except(&self.blob_directory(), &needed)?;
-        self.delete_except(&self.temporary_directory(), &HashSet::new())
-    }
-
-    fn delete_except(&self, directory: &Path, needed: &HashSet<String>) -> Result<(), StoreError> {
-        for entry in fs::read_dir(directory).map_err(StoreError::io("listing", directory))? {
-            let path = entry.map_err(StoreError::io("listing", directory))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !needed.contains(&name) {
-                fs::remove_file(&path).map_err(StoreError::io("deleting", &path))?;
-            }
-        }
-        Ok(())
+        delete_except(&self.blob_directory(), &needed)?;
+        delete_except(&self.temporary_directory(), &HashSet::new())
     }
 
     fn document<T: DeserializeOwned>(&self, digest: &Digest) -> Result<T, StoreError> {
@@ -258,4 +247,15 @@ impl Store {
     fn temporary_directory(&self) -> PathBuf {
         self.root.join("tmp")
     }
+}
+
+fn delete_except(directory: &Path, needed: &HashSet<String>) -> Result<(), StoreError> {
+    for entry in fs::read_dir(directory).map_err(StoreError::io("listing", directory))? {
+        let path = entry.map_err(StoreError::io("listing", directory))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !needed.contains(&name) {
+            fs::remove_file(&path).map_err(StoreError::io("deleting", &path))?;
+        }
+    }
+    Ok(())
 }

@@ -6,28 +6,22 @@ use sha2::{Digest, Sha256};
 use super::convert::{attribute_error, refusal_reason};
 use super::error::LayerError;
 use super::node::{Directory, Node};
+use super::plan::{Plan, Usage, reserved_blocks};
 use super::sink::Sink;
 use super::tree::Tree;
 use super::{LayerStats, Options};
-use crate::ext4::bitmap::{Bitmap, clip};
 use crate::ext4::dir::{self, Name};
 use crate::ext4::extent::{self, Extent};
 use crate::ext4::group::Descriptor;
 use crate::ext4::inode::{self, Content, flag, mode};
 use crate::ext4::layout::{
-    BLOCK, BLOCK_SIZE, BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, FIRST_INODE, INODE_FIXED, INODE_SIZE,
-    INODES_PER_BLOCK, MAX_INODES_PER_GROUP, MAX_LINKS, ROOT_INODE, SECTORS_PER_BLOCK, blocks_for,
+    BLOCK, BLOCK_SIZE, FIRST_INODE, INODE_FIXED, INODE_SIZE, INODES_PER_BLOCK, MAX_LINKS, ROOT_INODE,
+    SECTORS_PER_BLOCK,
 };
 use crate::ext4::superblock::{self, Superblock, compat, incompat, ro_compat};
 use crate::ext4::uuid_from;
 use crate::ext4::xattr::{self, Refusal};
 use crate::vhd::Footer;
-
-/// Blocks before the first content: the superblock and descriptors for a file system of `max_size` bytes.
-pub(super) fn reserved_blocks(max_size: u64) -> u32 {
-    let groups = blocks_for(max_size).div_ceil(u64::from(BLOCKS_PER_GROUP)).max(1);
-    1 + groups.div_ceil(u64::from(DESCRIPTORS_PER_BLOCK)) as u32
-}
 
 /// Write all that is missing.
 pub(super) fn finish<W: Write + Seek>(
@@ -40,11 +34,13 @@ pub(super) fn finish<W: Write + Seek>(
     image.write_directories(&mut nodes, &mut directories)?;
     let numbers: Vec<u32> = directories.into_keys().collect();
     let plan = Plan::new(image.sink.block(), nodes.len() as u32);
+    if plan.descriptor_blocks() >= reserved_blocks(options.max_size) {
+        return Err(LayerError::TooLarge { limit: options.max_size });
+    }
     image.write_inode_table(&nodes, &plan)?;
     let used: Vec<bool> =
         nodes.iter().enumerate().map(|(at, node)| node.is_some() || at + 1 < FIRST_INODE as usize).collect();
     drop(nodes);
-    image.sink.skip_to(plan.bitmaps)?;
     let usage = Usage { plan: &plan, orphans: &orphans, used: &used, directories: &numbers, options };
     let groups = image.write_bitmaps(&usage)?;
     image.write_head(&plan, &groups, used.iter().filter(|&&used| used).count() as u32, options)
@@ -72,50 +68,6 @@ pub(super) fn encode_xattrs<'a>(
     Ok((encoded, unknown))
 }
 
-/// Where the tables go.
-struct Plan {
-    groups: u32,
-    inodes_per_group: u32,
-    table: u32,
-    table_blocks: u32,
-    /// First of the bitmaps: two for each group, the last blocks of the disk.
-    bitmaps: u32,
-    blocks: u32,
-}
-
-impl Plan {
-    /// For `inodes` inodes behind `table` blocks.
-    fn new(table: u32, inodes: u32) -> Self {
-        let mut groups = inodes.div_ceil(MAX_INODES_PER_GROUP).max(1);
-        loop {
-            let inodes_per_group = inodes.div_ceil(groups).next_multiple_of(INODES_PER_BLOCK);
-            let table_blocks = groups * (inodes_per_group / INODES_PER_BLOCK);
-            let needed = u64::from(table) + u64::from(table_blocks) + 2 * u64::from(groups);
-            let fitting = needed.div_ceil(u64::from(BLOCKS_PER_GROUP)) as u32;
-            if fitting <= groups {
-                // Many empty files need more groups than blocks: the groups before the last must be complete.
-                let blocks = (needed as u32).max((groups - 1) * BLOCKS_PER_GROUP + 2 * groups);
-                let bitmaps = blocks - 2 * groups;
-                return Self { groups, inodes_per_group, table, table_blocks, bitmaps, blocks };
-            }
-            groups = fitting.max(groups + 1);
-        }
-    }
-
-    fn descriptor_blocks(&self) -> u32 {
-        self.groups.div_ceil(DESCRIPTORS_PER_BLOCK)
-    }
-}
-
-/// What the bitmaps show.
-struct Usage<'a> {
-    plan: &'a Plan,
-    orphans: &'a [(u32, u32)],
-    used: &'a [bool],
-    directories: &'a [u32],
-    options: &'a Options,
-}
-
 struct Image<W> {
     sink: Sink<W>,
     digest: Sha256,
@@ -134,8 +86,10 @@ impl<W: Write + Seek> Image<W> {
             let directory = directories.get_mut(&number).expect("named directories exist");
             let children = std::mem::take(&mut directory.children);
             let mode_of = |child: u32| nodes[child as usize - 1].as_ref().map_or(0, Node::mode);
-            let mut names: Vec<Name<'_>> =
-                children.iter().map(|(name, &inode)| Name { inode, mode: mode_of(inode), name }).collect();
+            let mut names: Vec<Name<'_>> = children
+                .iter()
+                .map(|(name, &inode)| Name { inode, mode: mode_of(inode), text: name })
+                .collect();
             // In the order of the table, so that reading a directory and then its inodes goes forwards on the disk.
             names.sort_by_key(|name| name.inode);
             let is_directory = |name: &&Name<'_>| name.mode & mode::TYPE == mode::DIRECTORY;
@@ -251,6 +205,7 @@ impl<W: Write + Seek> Image<W> {
             blocks: plan.blocks,
             free_blocks: groups.iter().map(|group| group.free_blocks).sum(),
             inodes: plan.groups * plan.inodes_per_group,
+            blocks_per_group: plan.blocks_per_group,
             inodes_per_group: plan.inodes_per_group,
             free_inodes: groups.iter().map(|group| group.free_inodes).sum(),
             compat: compat::EXT_ATTR | compat::SPARSE_SUPER2,
@@ -275,51 +230,5 @@ impl<W: Write + Seek> Image<W> {
         self.sink.rewrite(&footer, &head)?;
         let inodes = inodes - (FIRST_INODE - 2);
         Ok(LayerStats { file_system_bytes: size, inodes, tar_bytes: 0, dropped_xattrs: 0, uuid })
-    }
-}
-
-impl Usage<'_> {
-    /// The block bitmap of a group and the number of free blocks.
-    fn block_bitmap(&self, group: u32) -> (Bitmap, u32) {
-        let base = u64::from(group) * u64::from(BLOCKS_PER_GROUP);
-        let length = (u64::from(self.plan.blocks) - base).min(u64::from(BLOCKS_PER_GROUP)) as u32;
-        let mut bitmap = Bitmap::new();
-        // Bits without a block count as used.
-        bitmap.set(0, BLOCKS_PER_GROUP);
-        for (start, end) in self.free_runs() {
-            if let Some((from, to)) = clip(base, length, start, end) {
-                bitmap.clear(from, to);
-            }
-        }
-        let free = bitmap.free(length);
-        (bitmap, free)
-    }
-
-    fn free_runs(&self) -> impl Iterator<Item = (u64, u64)> {
-        let plan = self.plan;
-        let set_aside = (1 + plan.descriptor_blocks(), reserved_blocks(self.options.max_size));
-        let padding = (plan.table + plan.table_blocks, plan.bitmaps);
-        let orphans = self.orphans.iter().map(|&(start, count)| (start, start + count));
-        orphans.chain([set_aside, padding]).map(|(start, end)| (u64::from(start), u64::from(end)))
-    }
-
-    /// The inode bitmap of a group and the number of free inodes.
-    fn inode_bitmap(&self, group: u32) -> (Bitmap, u32) {
-        let count = self.plan.inodes_per_group;
-        let base = (group * count) as usize;
-        let mut bitmap = Bitmap::new();
-        for bit in 0..count {
-            if self.used.get(base + bit as usize).copied().unwrap_or_default() {
-                bitmap.set(bit, bit + 1);
-            }
-        }
-        let free = bitmap.free(count);
-        bitmap.set(count, MAX_INODES_PER_GROUP);
-        (bitmap, free)
-    }
-
-    fn directories_in(&self, group: u32) -> u32 {
-        let in_group = |&&inode: &&u32| (inode - 1) / self.plan.inodes_per_group == group;
-        self.directories.iter().filter(in_group).count() as u32
     }
 }

@@ -13,11 +13,14 @@
 //! # Ok(())
 //! # }
 //! ```
+mod content;
 mod convert;
 mod error;
 mod finish;
+mod links;
 mod names;
 mod node;
+mod plan;
 mod sink;
 mod tree;
 

@@ -5,7 +5,7 @@ use super::LayerError;
 use crate::ext4::layout::{BLOCK, BLOCK_SIZE};
 
 /// Small enough to stay in a processor's cache between reading and writing, large enough to make calls rare.
-const BUFFER: usize = 512 * 1024;
+const BUFFER: usize = 128 * 1024;
 
 /// Appends blocks to the disk.
 pub(super) struct Sink<W> {
@@ -75,15 +75,6 @@ impl<W: Write + Seek> Sink<W> {
     /// Fill the current block with zeros.
     pub(super) fn pad(&mut self) -> Result<(), LayerError> {
         self.zeros((self.used as u64).wrapping_neg() % BLOCK)
-    }
-
-    /// Leave a gap up to block `block`: nothing there is ever read.
-    pub(super) fn skip_to(&mut self, block: u32) -> Result<(), LayerError> {
-        self.flush()?;
-        self.base = u64::from(block) * BLOCK;
-        self.check_limit(self.base)?;
-        self.out.seek(SeekFrom::Start(self.base)).map_err(fault("the padding"))?;
-        Ok(())
     }
 
     /// Finish with `footer` at the end and `head` at the start of the disk.

@@ -46,6 +46,7 @@ fn superblock(plan: &Plan, options: &Options, uuid: [u8; 16], free_blocks: u32) 
         blocks: plan.blocks,
         free_blocks,
         inodes,
+        blocks_per_group: BLOCKS_PER_GROUP,
         inodes_per_group: plan.inodes_per_group,
         free_inodes: inodes - FIRST_INODE,
         compat: compat::EXT_ATTR | compat::DIR_INDEX | compat::SPARSE_SUPER2,
@@ -138,7 +139,7 @@ fn write_directories<W: Write + Seek>(disk: &mut W, plan: &Plan) -> Result<(), M
     place(ROOT_INODE, 0o755, 3, plan.root, 1);
     place(FIRST_INODE, 0o700, 2, plan.lost_found, LOST_FOUND_BLOCKS);
     write_at(disk, plan.tables, &table, "the inode table")?;
-    let lost_found = Name { inode: FIRST_INODE, mode: mode::DIRECTORY, name: b"lost+found" };
+    let lost_found = Name { inode: FIRST_INODE, mode: mode::DIRECTORY, text: b"lost+found" };
     let mut blocks = Vec::new();
     dir::linear(ROOT_INODE, ROOT_INODE, [lost_found].into_iter(), |block| blocks.extend_from_slice(block));
     dir::linear(FIRST_INODE, ROOT_INODE, std::iter::empty(), |block| blocks.extend_from_slice(block));

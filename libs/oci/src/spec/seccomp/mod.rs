@@ -38,16 +38,19 @@ pub fn profile() -> Value {
     let mut rules: Vec<Value> = ALLOWED.iter().map(|group| allow(group.names, &[])).collect();
     rules.extend(PERSONALITIES.map(|value| allow(&["personality"], &[argument(0, "SCMP_CMP_EQ", value)])));
     rules.push(allow(&["socket"], &[argument(0, "SCMP_CMP_NE", AF_VSOCK)]));
+    rules.push(refuse(&["socket"], EPERM, &[argument(0, "SCMP_CMP_EQ", AF_VSOCK)]));
     let mut no_namespaces = argument(0, "SCMP_CMP_MASKED_EQ", NAMESPACE_FLAGS);
     no_namespaces["valueTwo"] = json!(0);
     rules.push(allow(&["clone"], &[no_namespaces]));
+    // One rule for each flag: a filter can compare masked bits, but not ask whether any is set.
+    for flag in (0..32).map(|bit| 1u32 << bit).filter(|flag| flag & NAMESPACE_FLAGS != 0) {
+        let mut set = argument(0, "SCMP_CMP_MASKED_EQ", flag);
+        set["valueTwo"] = json!(flag);
+        rules.push(refuse(&["clone"], EPERM, &[set]));
+    }
     // Its flags are in memory, where a filter cannot look; without it, libraries use clone.
-    rules.push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS }));
-    rules.extend(
-        DENIED
-            .iter()
-            .map(|group| json!({ "names": group.names, "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM })),
-    );
+    rules.push(refuse(&["clone3"], ENOSYS, &[]));
+    rules.extend(DENIED.iter().map(|group| refuse(group.names, EPERM, &[])));
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": ENOSYS,
@@ -57,7 +60,14 @@ pub fn profile() -> Value {
 }
 
 fn allow(names: &[&str], arguments: &[Value]) -> Value {
-    let mut rule = json!({ "names": names, "action": "SCMP_ACT_ALLOW" });
+    with_arguments(json!({ "names": names, "action": "SCMP_ACT_ALLOW" }), arguments)
+}
+
+fn refuse(names: &[&str], error: u32, arguments: &[Value]) -> Value {
+    with_arguments(json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error }), arguments)
+}
+
+fn with_arguments(mut rule: Value, arguments: &[Value]) -> Value {
     if !arguments.is_empty() {
         rule["args"] = json!(arguments);
     }
