@@ -3,6 +3,7 @@
 
 mod containers;
 mod processes;
+mod storage;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ fn main() -> anyhow::Result<()> {
     // They share one VM with two processors; more at once would only wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let lab = Lab::new()?;
-    let mut trials: Vec<Trial> = [processes::suite(&lab), containers::suite(&lab)]
+    let mut trials: Vec<Trial> = [processes::suite(&lab), containers::suite(&lab), storage::suite(&lab)]
         .into_iter()
         .flat_map(lcow_tests::suite::Suite::into_trials)
         .collect();
