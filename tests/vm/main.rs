@@ -19,7 +19,9 @@ fn main() -> anyhow::Result<()> {
         .flat_map(lcow_tests::suite::Suite::into_trials)
         .collect();
     if boot_files().is_none() {
-        println!("skipped: $LCOW_TEST_BOOT names no boot files; `cargo xtask test` makes them");
+        eprintln!(
+            "$LCOW_TEST_BOOT names no boot files, so all tests are ignored; `cargo xtask test` makes them"
+        );
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -2,11 +2,13 @@
 //! also steps of the others.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod build;
 mod elf;
 mod places;
 mod process;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -24,15 +26,17 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Build(build::Args),
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Setup(args) => setup::run(&args),
-        Command::Build(args) => build::run(&args).map(drop),
+        Command::Setup(args) => setup::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => build::run(&args).map(|_| ExitCode::SUCCESS),
+        Command::Test(args) => test::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("cargo xtask: {error:#}");
             ExitCode::FAILURE
