@@ -1,6 +1,9 @@
 //! What the end-to-end suites share: the utility VM that they run on and the tests' registration.
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod foreign;
+pub mod image;
 mod lab;
 pub mod suite;
 
