@@ -12,7 +12,7 @@ use tokio::process::Child;
 use crate::boot_files;
 
 /// Longest wait for a command's end; a limit for hangs, not a measure.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// The release binary `name`: in `$LCOW_TEST_BIN`, which `cargo xtask test` sets.
 pub fn binary(name: &str) -> Result<PathBuf> {

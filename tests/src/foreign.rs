@@ -20,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::command::UvmBoot;
 
 /// Longest wait for the guest; a limit for hangs, not a measure.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A utility VM and the sockets of its host.
 #[derive(Debug)]

@@ -39,18 +39,14 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut results = Results::default();
-    let debug = |log_level: &str| BootPlan {
-        boot_files: Some(args.dist.join("boot-debug")),
-        log_level: log_level.to_owned(),
-        ..BootPlan::default()
-    };
+    let debug = BootPlan { boot_files: Some(args.dist.join("boot-debug")), ..BootPlan::default() };
     let product = BootPlan { boot_files: Some(args.dist.join("boot")), ..BootPlan::default() };
-    let lab = Lab::with_plan(debug("info"))?;
+    let lab = Lab::with_plan(debug.clone())?;
     eprintln!("bench: sizes and layers");
     host::sizes(&args.dist, &mut results);
     host::layers(args.runs, &mut results).context("converting layers")?;
     eprintln!("bench: booting {} times", 2 * args.runs);
-    lab.block_on(|| boot::measure(&product, &debug("info"), args.runs, &mut results)).context("booting")?;
+    lab.block_on(|| boot::measure(&product, &debug, args.runs, &mut results)).context("booting")?;
     eprintln!("bench: processes");
     lab.block_on(|| processes::measure(&lab, args.runs, &mut results)).context("processes")?;
     eprintln!("bench: containers");
