@@ -4,9 +4,11 @@
 /// When init loads a module. Under software emulation each module costs some 35 ms, so the first list is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Before the agent talks to the host.
-    Boot,
-    /// In the background, after the agent has begun to talk.
+    /// Before the agent runs: without these it cannot reach the host.
+    Connect,
+    /// First thing in the background: no disk can be mounted before.
+    Storage,
+    /// In the background, after that.
     Later,
     /// By name, when something in the VM asks for it.
     OnDemand,
@@ -64,20 +66,20 @@ const fn root(
 
 use Need::{Optional, Required, Wanted};
 use Platform::{Any, HyperV, Virtio};
-use Stage::{Boot, Later, OnDemand};
+use Stage::{Connect, Later, OnDemand, Storage};
 
 /// The table. Within a stage modules are loaded in this order, so what the first message needs comes first.
 #[rustfmt::skip]
 pub const ROOTS: &[Root] = &[
-    root("virtio_pci", "CONFIG_VIRTIO_PCI", Boot, Virtio, Wanted, "all virtio devices sit on PCI"),
-    root("vmw_vsock_virtio_transport", "CONFIG_VIRTIO_VSOCKETS", Boot, Virtio, Wanted, "the bridge under QEMU"),
-    root("hv_vmbus", "CONFIG_HYPERV", Boot, HyperV, Wanted, "all Hyper-V devices sit on VMBus"),
-    root("hv_sock", "CONFIG_HYPERV_VSOCKETS", Boot, HyperV, Wanted, "the bridge under Hyper-V"),
-    root("virtio_scsi", "CONFIG_SCSI_VIRTIO", Boot, Virtio, Wanted, "disks under QEMU"),
-    root("hv_storvsc", "CONFIG_HYPERV_STORAGE", Boot, HyperV, Wanted, "disks under Hyper-V"),
-    root("sd_mod", "CONFIG_BLK_DEV_SD", Boot, Any, Required, "SCSI disks hold layers and scratch space"),
-    root("ext4", "CONFIG_EXT4_FS", Boot, Any, Required, "the file system of layers and scratch space"),
-    root("overlay", "CONFIG_OVERLAY_FS", Boot, Any, Required, "joins layers to a root file system"),
+    root("virtio_pci", "CONFIG_VIRTIO_PCI", Connect, Virtio, Wanted, "all virtio devices sit on PCI"),
+    root("vmw_vsock_virtio_transport", "CONFIG_VIRTIO_VSOCKETS", Connect, Virtio, Wanted, "the bridge under QEMU"),
+    root("hv_vmbus", "CONFIG_HYPERV", Connect, HyperV, Wanted, "all Hyper-V devices sit on VMBus"),
+    root("hv_sock", "CONFIG_HYPERV_VSOCKETS", Connect, HyperV, Wanted, "the bridge under Hyper-V"),
+    root("virtio_scsi", "CONFIG_SCSI_VIRTIO", Storage, Virtio, Wanted, "disks under QEMU"),
+    root("hv_storvsc", "CONFIG_HYPERV_STORAGE", Storage, HyperV, Wanted, "disks under Hyper-V"),
+    root("sd_mod", "CONFIG_BLK_DEV_SD", Storage, Any, Required, "SCSI disks hold layers and scratch space"),
+    root("ext4", "CONFIG_EXT4_FS", Storage, Any, Required, "the file system of layers and scratch space"),
+    root("overlay", "CONFIG_OVERLAY_FS", Storage, Any, Required, "joins layers to a root file system"),
 
     root("virtio_net", "CONFIG_VIRTIO_NET", Later, Virtio, Wanted, "network under QEMU"),
     root("hv_netvsc", "CONFIG_HYPERV_NET", Later, HyperV, Wanted, "network under Hyper-V"),
