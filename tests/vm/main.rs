@@ -4,6 +4,7 @@
 mod bridge;
 mod containers;
 mod processes;
+mod storage;
 mod vmm;
 
 use std::sync::Arc;
@@ -16,11 +17,15 @@ fn main() -> anyhow::Result<()> {
     // They share one VM with two processors; more at once would only wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let lab = Lab::new()?;
+    let suites = [
+        processes::suite(&lab),
+        containers::suite(&lab),
+        storage::suite(&lab),
+        bridge::suite(&lab),
+        vmm::suite(&lab),
+    ];
     let mut trials: Vec<Trial> =
-        [processes::suite(&lab), containers::suite(&lab), bridge::suite(&lab), vmm::suite(&lab)]
-            .into_iter()
-            .flat_map(lcow_tests::suite::Suite::into_trials)
-            .collect();
+        suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
     if boot_files().is_none() {
         eprintln!(
             "$LCOW_TEST_BOOT names no boot files, so all tests are ignored; `cargo xtask test` makes them"
