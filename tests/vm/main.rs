@@ -24,8 +24,7 @@ fn main() -> anyhow::Result<()> {
         bridge::suite(&lab),
         vmm::suite(&lab),
     ];
-    let mut trials: Vec<Trial> =
-        suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
+    let mut trials: Vec<Trial> = suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
     if boot_files().is_none() {
         eprintln!(
             "$LCOW_TEST_BOOT names no boot files, so all tests are ignored; `cargo xtask test` makes them"

@@ -6,8 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::boot::{self, Kind};
-use crate::build::{self, cargo};
-use crate::process::run as run_quietly;
+use crate::build;
 use crate::{places, setup};
 
 /// Measure how fast and how large everything is.
@@ -30,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let dist = build::run(&build::Args::default())?;
     boot::make(&dist, Kind::Product)?;
     boot::make(&dist, Kind::Debug)?;
-    run_quietly(cargo().args(["build", "--release", "-p", "lcow-tests", "--bin", "bench"]))?;
+    build::release(&["bench"])?;
     let mut bench = Command::new(places::target().join("release/bench"));
     bench.arg("--dist").arg(&dist).arg("--runs").arg(args.runs.to_string());
     bench.arg("--history").arg(places::target().join("bench-history.jsonl"));

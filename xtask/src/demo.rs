@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::boot::{self, Kind};
-use crate::build::{self, cargo};
+use crate::build;
 use crate::process::run as run_quietly;
 use crate::{places, setup};
 
@@ -56,7 +56,7 @@ fn step(number: u32, what: &str) {
 
 /// Makes the image in a directory of its own and loads it into the store of `home`.
 fn load(dist: &Path, home: &Path) -> Result<()> {
-    run_quietly(cargo().args(["build", "--release", "-p", "lcow-tests", "--bin", "busybox-image"]))?;
+    build::release(&["busybox-image"])?;
     let layout = places::target().join("demo-busybox");
     match fs::remove_dir_all(&layout) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -59,4 +59,18 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+    #[test]
+    fn the_readme_names_commands_that_exist() {
+        let readme = std::fs::read_to_string(places::workspace().join("README.md")).unwrap();
+        let mut commands = 0;
+        for line in readme.lines().filter_map(|line| line.strip_prefix("    cargo xtask ")) {
+            let line = line.split('#').next().unwrap_or_default().replace(['[', ']'], "");
+            // The names of values, where a number is wanted.
+            let words = line.split_whitespace().map(|word| if word == "N" { "3" } else { word });
+            let parsed = Cli::try_parse_from(["cargo xtask"].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+            commands += 1;
+        }
+        assert!(commands > 4);
+    }
 }

@@ -18,8 +18,7 @@ pub(crate) struct Args {}
 /// Builds everything into `target/dist` and returns that directory.
 pub(crate) fn run(_args: &Args) -> Result<PathBuf> {
     let dist = places::dist();
-    process::run(cargo().args(["build", "--release", "-p", "host-bridge", "-p", "uvm-image"]))
-        .context("cannot build lcow and uvm-build")?;
+    release(&["lcow", "uvm-build"])?;
     let agent = agent::build()?;
     fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for (binary, name) in [
@@ -30,6 +29,17 @@ pub(crate) fn run(_args: &Args) -> Result<PathBuf> {
         replace(&binary, &dist.join(name))?;
     }
     Ok(dist)
+}
+
+/// Builds release programs of the host side and of the tests into `target/release`. Always of the same packages, whatever
+/// is asked for: cargo chooses features by the packages, and with other features it would build dependencies again.
+pub(crate) fn release(programs: &[&str]) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--release", "-p", "host-bridge", "-p", "uvm-image", "-p", "lcow-tests"]);
+    for program in programs {
+        build.args(["--bin", program]);
+    }
+    process::run(&mut build).with_context(|| format!("cannot build {}", programs.join(" and ")))
 }
 
 /// Cargo, in the workspace and with the target directory of this run.
