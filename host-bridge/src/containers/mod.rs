@@ -18,7 +18,7 @@ use crate::lock::Lock;
 pub use error::ContainersError;
 pub use name::{BadName, ContainerName};
 pub use record::{Record, State};
-pub use reservation::{Reservation, Wanted};
+pub use reservation::{Reservation, Wanted, random_id};
 
 const RECORD: &str = "record.json";
 const LOCK: &str = "lock";
@@ -183,6 +183,7 @@ mod tests {
     fn wanted(name: Option<&str>, remove_at_end: bool) -> Wanted {
         Wanted {
             name: name.map(|name| name.parse().expect("a name")),
+            id: random_id().expect("random"),
             image: "busybox".into(),
             command: vec!["sh".into()],
             remove_at_end,

@@ -11,6 +11,8 @@ use crate::lock::Lock;
 /// A container to be.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    /// 64 hexadecimal digits: [`random_id`].
+    pub id: String,
     /// Its name; made up unless given.
     pub name: Option<ContainerName>,
     /// Its image.
@@ -41,13 +43,12 @@ impl Reservation {
         name: ContainerName,
         wanted: Wanted,
     ) -> Result<Self, ContainersError> {
-        let id = random_id()?;
         fs::create_dir(&directory).map_err(ContainersError::io("create", &directory))?;
         let path = directory.join(LOCK);
         let lock = Lock::wait(&path).map_err(ContainersError::io("lock", &path))?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let record = Record {
-            id,
+            id: wanted.id,
             name,
             image: wanted.image,
             command: wanted.command,
@@ -62,11 +63,6 @@ impl Reservation {
             return Err(error);
         }
         Ok(Self { containers, directory, record, kept: false, lock: Some(lock) })
-    }
-
-    /// 64 hexadecimal digits.
-    pub fn id(&self) -> &str {
-        &self.record.id
     }
 
     /// Its name.
@@ -117,7 +113,8 @@ impl Drop for Reservation {
     }
 }
 
-fn random_id() -> Result<String, ContainersError> {
+/// An id for a container.
+pub fn random_id() -> Result<String, ContainersError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(ContainersError::Random)?;
     Ok(bytes.iter().fold(String::new(), |id, byte| format!("{id}{byte:02x}")))

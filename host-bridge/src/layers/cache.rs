@@ -148,7 +148,7 @@ mod tests {
             let reference: Reference = "test".parse().expect("reference");
             let (mut low, mut high) = (LayerBuilder::new(), LayerBuilder::new());
             low.file("a", 0o644, b"low");
-            high.file("b", 0o644, &[7; 100_000]).whiteout("a");
+            high.file("b", 0o644, &vec![7; 100_000]).whiteout("a");
             let layout = self.directory.path().join("layout");
             ImageBuilder::new(reference.clone())
                 .layer(low, Compression::Gzip)

@@ -102,7 +102,12 @@ impl RootFs {
 
     /// Where its root is in the guest.
     pub fn path(&self) -> String {
-        format!("{}/rootfs", self.bundle())
+        Self::path_of(&self.container)
+    }
+
+    /// Where the root of a container will be in its guest.
+    pub fn path_of(container: &ContainerId) -> String {
+        format!("{}/rootfs", bundle(container))
     }
 
     /// The directory on the scratch disk that holds what it writes.
