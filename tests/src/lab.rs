@@ -50,6 +50,14 @@ impl Lab {
         self.uvm.get_or_try_init(boot).await.cloned()
     }
 
+    /// What the VM has said last, for the report of a failure.
+    pub fn last_words(&self) -> String {
+        let Some(uvm) = self.uvm.get() else { return "the utility VM was not booted".to_owned() };
+        let lines = uvm.guest().logs().lines();
+        let log: Vec<String> = lines.iter().rev().take(12).rev().map(|line| format!("{line:?}")).collect();
+        format!("console:\n{}\nagent:\n{}", uvm.console().tail(), log.join("\n"))
+    }
+
     /// What the shared VM is booted with.
     pub fn plan() -> BootPlan {
         BootPlan { boot_files: boot_files(), log_level: "debug".to_owned(), ..BootPlan::default() }
@@ -77,7 +85,8 @@ impl Lab {
     /// A root file system with `BusyBox` in the VM's memory, and the container that will have it.
     pub async fn container(&self) -> Result<LabContainer> {
         let id = self.unique("c");
-        let bundle = format!("/run/gcs/c/{id}");
+        // Not below /run, from where nothing can be executed.
+        let bundle = format!("/var/lab/{id}");
         self.shell(&format!(
             "mkdir -p {bundle}/rootfs/bin {bundle}/rootfs/etc {bundle}/rootfs/proc {bundle}/rootfs/dev \
              {bundle}/rootfs/sys {bundle}/rootfs/tmp && cp /bin/busybox {bundle}/rootfs/bin && \

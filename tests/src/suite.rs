@@ -31,9 +31,12 @@ impl Suite {
             let future = body(Arc::clone(&lab));
             // A task of its own, so that a panicking assertion fails this test alone.
             let result = lab.block_on(move || tokio::spawn(future));
-            result
-                .map_err(|panic| Failed::from(panic.to_string()))?
-                .map_err(|error| Failed::from(format!("{error:?}")))
+            let failure = match result {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => format!("{error:?}"),
+                Err(panic) => panic.to_string(),
+            };
+            Err(Failed::from(format!("{failure}\n{}", lab.last_words())))
         };
         self.trials.push(Trial::test(format!("{}::{name}", self.name), run));
         self

@@ -45,7 +45,7 @@ async fn statuses(lab: Arc<Lab>) -> Result<()> {
     for (signal, status) in [(None, 137), (Some(9), 137)] {
         let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
         container.create(&uvm).await?;
-        let process = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+        let process = uvm.container_start(&container.id, Stdio::default()).await?;
         process.signal(signal).await?;
         ensure!(process.wait().await? == status);
         uvm.container_delete(&container.id).await?;

@@ -33,7 +33,11 @@ pub(crate) async fn start(
     };
     container.relays.replace(relays);
     agent.runtime.start(container.id.as_str()).await.map_err(Error::runtime("starting the container"))?;
-    failures.outcome().await.map_err(|failure| Error::runtime("starting the container")(failure.into()))?;
+    if let Err(failure) = failures.outcome().await {
+        // Init has nothing left to do but to end; after this answer the host may delete the container.
+        container.init.child().exited().await;
+        return Err(Error::runtime("starting the container")(failure.into()));
+    }
     Ok(container.init.id())
 }
 

@@ -57,17 +57,12 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn run(options: Options) -> Result<(), Error> {
+    let prepared = prepare(&options);
+    // Before there can be threads, and before there is a log: libcontainer would fill it in the workers.
+    let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()));
     start_log(&options)?;
-    if options.deny_by_default {
-        return Err(Error::NoPolicyEngine);
-    }
-    if let Some(pattern) = &options.core_pattern {
-        fs::write("/proc/sys/kernel/core_pattern", pattern).map_err(io("setting the core pattern"))?;
-    }
-    fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
-    cgroup::prepare(options.memory_reserve)?;
-    // From here on there are threads, or may be: the single-threaded part is forked now.
-    let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()))?;
+    prepared?;
+    let workers = workers?;
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -75,6 +70,18 @@ fn run(options: Options) -> Result<(), Error> {
         .map_err(io("starting the runtime"))?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&tokio, serve(options, workers))
+}
+
+/// What the worker parent inherits.
+fn prepare(options: &Options) -> Result<(), Error> {
+    if options.deny_by_default {
+        return Err(Error::NoPolicyEngine);
+    }
+    if let Some(pattern) = &options.core_pattern {
+        fs::write("/proc/sys/kernel/core_pattern", pattern).map_err(io("setting the core pattern"))?;
+    }
+    fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
+    Ok(cgroup::prepare(options.memory_reserve)?)
 }
 
 fn start_log(options: &Options) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
 use super::kmsg::Kmsg;
+use crate::sys;
 
 /// When a module is loaded.
 #[derive(Clone, Copy)]
@@ -22,10 +23,13 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// The list's name; Hyper-V has drivers of its own.
     fn list(self) -> &'static str {
-        match self {
-            Self::Boot => "load-order",
-            Self::Later => "load-later",
+        match (self, sys::is_hyper_v()) {
+            (Self::Boot, false) => "load-order",
+            (Self::Boot, true) => "load-order.hyperv",
+            (Self::Later, false) => "load-later",
+            (Self::Later, true) => "load-later.hyperv",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -17,7 +18,6 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, send, setsockopt,
     socketpair, sockopt,
 };
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 
 use super::messages::{Event, FailureKind, Job, JobFailure, JobId, MAX_MESSAGE, Request};
@@ -39,7 +39,7 @@ pub(crate) fn fork() -> nix::Result<Handle> {
         setsockopt(socket, sockopt::SndBufForce, &(2 * MAX_MESSAGE))
             .or_else(|_| setsockopt(socket, sockopt::SndBuf, &(2 * MAX_MESSAGE)))?;
     }
-    let (output, output_writer) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let (output, output_writer) = pipe2(OFlag::O_CLOEXEC)?;
     if sys::fork_single_threaded()?.is_some() {
         return Ok(Handle { socket: ours, output });
     }
@@ -68,15 +68,19 @@ fn run(socket: OwnedFd, output: &OwnedFd) -> nix::Result<()> {
 /// A worker whose result is still to come.
 struct Pending {
     job: JobId,
+    pid: Pid,
     result: File,
     received: Vec<u8>,
 }
+
+/// Ends a worker's message. Not the end of its pipe does, because the container's init has that pipe too until it
+/// runs its program.
+const END: u8 = b'\n';
 
 struct Parent {
     socket: OwnedFd,
     children: SignalFd,
     workers: Vec<Pending>,
-    worker_pids: HashSet<Pid>,
     /// Processes that were reported as started.
     live: HashSet<Pid>,
     /// Exits of processes that may yet be reported as started by a pending worker.
@@ -89,14 +93,7 @@ impl Parent {
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
         let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self {
-            socket,
-            children,
-            workers: Vec::new(),
-            worker_pids: HashSet::new(),
-            live: HashSet::new(),
-            early: HashMap::new(),
-        })
+        Ok(Self { socket, children, workers: Vec::new(), live: HashSet::new(), early: HashMap::new() })
     }
 
     /// Serves until `gcs` is gone.
@@ -173,26 +170,38 @@ impl Parent {
     }
 
     fn start_worker(&mut self, id: JobId, job: Job, fds: Vec<OwnedFd>) -> nix::Result<()> {
-        let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let Some(pid) = sys::fork_single_threaded()? else {
+            self.close_in_worker();
             run_worker(job, fds, write);
         };
-        self.worker_pids.insert(pid);
-        self.workers.push(Pending { job: id, result: File::from(read), received: Vec::new() });
+        self.workers.push(Pending { job: id, pid, result: File::from(read), received: Vec::new() });
         Ok(())
     }
 
-    /// Reads what a worker has to say; at the end of its pipe the job is done.
+    /// What is the worker parent's alone must not stay open in a container that waits for its start: `gcs` would
+    /// not notice the end of the worker parent.
+    fn close_in_worker(&self) {
+        let results = self.workers.iter().map(|worker| worker.result.as_raw_fd());
+        for fd in results.chain([self.socket.as_raw_fd(), self.children.as_fd().as_raw_fd()]) {
+            // The worker ends without running destructors, so nothing is closed twice.
+            let _ = nix::unistd::close(fd);
+        }
+    }
+
+    /// Reads what a worker has to say; when that is complete the job is done.
     fn read_result(&mut self, index: usize) -> nix::Result<()> {
         let worker = &mut self.workers[index];
         let mut chunk = [0; 4096];
-        match worker.result.read(&mut chunk) {
-            Ok(length) if length > 0 => {
-                worker.received.extend_from_slice(&chunk[..length]);
-                return Ok(());
-            }
-            _ => {}
+        while let Ok(length @ 1..) = worker.result.read(&mut chunk) {
+            worker.received.extend_from_slice(&chunk[..length]);
         }
+        if worker.received.last() == Some(&END) { self.finish_worker(index) } else { Ok(()) }
+    }
+
+    /// The worker has said everything, or is dead.
+    fn finish_worker(&mut self, index: usize) -> nix::Result<()> {
         let worker = self.workers.swap_remove(index);
         let result = serde_json::from_slice(&worker.received)
             .unwrap_or_else(|_| Err(JobFailure::other("the container worker died")));
@@ -217,14 +226,16 @@ impl Parent {
 
     fn reap(&mut self) -> nix::Result<()> {
         loop {
-            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => (pid, status),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(_) | Err(Errno::EINTR) => continue,
+            let (pid, status) = match sys::reap(false) {
+                Ok(Some(reaped)) => (reaped.pid, reaped.status),
+                Ok(None) | Err(Errno::ECHILD) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if self.worker_pids.remove(&pid) {
+            if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {
+                self.read_result(index)?;
+                if self.workers.get(index).is_some_and(|worker| worker.pid == pid) {
+                    self.finish_worker(index)?;
+                }
                 continue;
             }
             if self.live.remove(&pid) {
@@ -255,7 +266,8 @@ fn run_worker(job: Job, fds: Vec<OwnedFd>, result: OwnedFd) -> ! {
         Ok(()) => worker::run(job, fds),
         Err(error) => Err(JobFailure::other(format!("unblocking signals: {error}"))),
     };
-    let message = serde_json::to_vec(&outcome).unwrap_or_default();
+    let mut message = serde_json::to_vec(&outcome).unwrap_or_default();
+    message.push(END);
     let written = File::from(result).write_all(&message);
     std::process::exit(i32::from(written.is_err()))
 }

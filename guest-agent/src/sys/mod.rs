@@ -160,3 +160,50 @@ pub(crate) fn async_fd(
     // SAFETY: an `OwnedFd` that the result owns is the same open descriptor for as long as it is registered.
     Ok(unsafe { tokio::io::unix::AsyncFd::register(fd) }?)
 }
+
+/// A child that has ended, and its status: 128 plus the number for a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reaped {
+    pub(crate) pid: Pid,
+    pub(crate) status: i32,
+}
+
+/// Reaps one child, any; with `block` waits for one, otherwise `None` says that none has ended.
+///
+/// `nix` cannot do this: it reports a child that a real-time signal has ended as an error, after having reaped it.
+pub(crate) fn reap(block: bool) -> nix::Result<Option<Reaped>> {
+    let flags = if block { 0 } else { libc::WNOHANG };
+    loop {
+        let mut raw = 0;
+        // SAFETY: the kernel writes one integer, which lives until the call returns.
+        let pid = match Errno::result(unsafe { libc::waitpid(-1, &raw mut raw, flags) }) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => Pid::from_raw(pid),
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error),
+        };
+        if libc::WIFEXITED(raw) {
+            return Ok(Some(Reaped { pid, status: libc::WEXITSTATUS(raw) }));
+        }
+        if libc::WIFSIGNALED(raw) {
+            return Ok(Some(Reaped { pid, status: 128 + libc::WTERMSIG(raw) }));
+        }
+    }
+}
+
+/// Whether the machine runs on Hyper-V, by the vendor that its processor names (CPUID leaf 0x40000000).
+pub(crate) fn is_hyper_v() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        const HYPERVISOR_BIT: u32 = 1 << 31;
+        let present = __cpuid(1).ecx & HYPERVISOR_BIT != 0;
+        let vendor = __cpuid(0x4000_0000);
+        let text = [vendor.ebx, vendor.ecx, vendor.edx].map(u32::to_le_bytes).concat();
+        present && text == b"Microsoft Hv"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        std::path::Path::new("/sys/bus/vmbus").exists()
+    }
+}
