@@ -6,6 +6,7 @@ pub(super) enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// A plain `kill`.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Terminate,
     /// Ctrl-\.
     #[cfg_attr(not(unix), allow(dead_code))]

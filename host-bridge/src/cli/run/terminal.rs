@@ -107,7 +107,7 @@ mod other {
         }
 
         pub(in crate::cli::run) async fn next(&mut self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
