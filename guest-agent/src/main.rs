@@ -14,9 +14,14 @@ mod log;
 mod multicall;
 mod process;
 mod runtime;
+mod storage;
 mod sys;
 mod transport;
 mod vsockexec;
+
+/// Read by `uvm-build` out of the binary's bytes, so that an image can say which agent it carries.
+#[used]
+static VERSION: &str = concat!("LCOW_AGENT_VERSION=", env!("CARGO_PKG_VERSION"), "\0");
 
 fn main() -> std::process::ExitCode {
     multicall::main()

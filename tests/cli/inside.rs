@@ -68,7 +68,7 @@ fn streams(home: &Home) -> Result<()> {
     let output = run(command, b"abc\n")?;
     let blob = output.stdout.strip_prefix(b"abc\n").context("what went in did not come out first")?;
     ensure!(output.status == 0 && blob.len() == 64 << 20, "{} {}", output.status, blob.len());
-    let sum: String = Sha256::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = Sha256::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     ensure!(output.stderr == format!("{sum}  -\n"), "{sum}: {}", output.stderr);
     Ok(())
 }

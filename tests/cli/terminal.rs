@@ -43,7 +43,7 @@ fn terminal(home: &Home) -> Result<()> {
     let mut seen = String::new();
     expect(&mut master, &mut seen, "33 101\r\nall\r\n")?;
     ensure!(!echoes(&slave)?, "the terminal is not raw while the container runs");
-    rustix_resize(&slave, 50, 120)?;
+    resize(&slave, 50, 120)?;
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(child.id().cast_signed()),
         nix::sys::signal::Signal::SIGWINCH,
@@ -58,7 +58,7 @@ fn terminal(home: &Home) -> Result<()> {
 }
 
 /// Sets a terminal's size.
-fn rustix_resize(terminal: &OwnedFd, rows: u16, columns: u16) -> Result<()> {
+fn resize(terminal: &OwnedFd, rows: u16, columns: u16) -> Result<()> {
     let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }

@@ -22,6 +22,7 @@ pub fn boot_files() -> Option<PathBuf> {
 #[derive(Debug)]
 pub struct Lab {
     runtime: Option<Runtime>,
+    plan: BootPlan,
     uvm: OnceCell<Arc<Uvm>>,
     next: AtomicU64,
 }
@@ -29,8 +30,13 @@ pub struct Lab {
 impl Lab {
     /// A lab without a VM so far.
     pub fn new() -> Result<Arc<Self>> {
+        Self::with_plan(Self::plan())
+    }
+
+    /// A lab whose VM will be booted with `plan`.
+    pub fn with_plan(plan: BootPlan) -> Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(Arc::new(Self { runtime: Some(runtime), uvm: OnceCell::new(), next: AtomicU64::new(1) }))
+        Ok(Arc::new(Self { runtime: Some(runtime), plan, uvm: OnceCell::new(), next: AtomicU64::new(1) }))
     }
 
     /// Runs a future on the lab's runtime.
@@ -44,9 +50,8 @@ impl Lab {
 
     /// The shared VM.
     pub async fn uvm(&self) -> Result<Arc<Uvm>> {
-        let boot = || async {
-            Uvm::boot(&Self::plan()).await.map(Arc::new).context("booting the shared utility VM")
-        };
+        let boot =
+            || async { Uvm::boot(&self.plan).await.map(Arc::new).context("booting the shared utility VM") };
         self.uvm.get_or_try_init(boot).await.cloned()
     }
 

@@ -1,15 +1,21 @@
 //! What the end-to-end suites share: the utility VM that they run on and the tests' registration.
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod foreign;
+pub mod image;
 mod lab;
 pub mod suite;
 
 pub use lab::{Lab, boot_files};
 
+use host_bridge::guest::GuestError;
+use lcow_protocol::HResult;
+
 /// The code of a guest's refusal; `None` for a success or another kind of error.
-pub fn refusal<T>(result: Result<T, host_bridge::guest::GuestError>) -> Option<lcow_protocol::HResult> {
-    match result {
-        Err(host_bridge::guest::GuestError::Refused { result, .. }) => Some(result),
+pub fn refusal<T>(result: Result<T, GuestError>) -> Option<HResult> {
+    match result.err()? {
+        GuestError::Refused { result, .. } => Some(result),
         _ => None,
     }
 }

@@ -1,8 +1,11 @@
 //! Tests on one shared utility VM.
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod containers;
 mod processes;
+mod storage;
+mod vmm;
 
 use std::sync::Arc;
 
@@ -14,12 +17,18 @@ fn main() -> anyhow::Result<()> {
     // They share one VM with two processors; more at once would only wait for each other.
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let lab = Lab::new()?;
-    let mut trials: Vec<Trial> = [processes::suite(&lab), containers::suite(&lab)]
-        .into_iter()
-        .flat_map(lcow_tests::suite::Suite::into_trials)
-        .collect();
+    let suites = [
+        processes::suite(&lab),
+        containers::suite(&lab),
+        storage::suite(&lab),
+        bridge::suite(&lab),
+        vmm::suite(&lab),
+    ];
+    let mut trials: Vec<Trial> = suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
     if boot_files().is_none() {
-        println!("skipped: $LCOW_TEST_BOOT names no boot files; `cargo xtask test` makes them");
+        eprintln!(
+            "$LCOW_TEST_BOOT names no boot files, so all tests are ignored; `cargo xtask test` makes them"
+        );
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

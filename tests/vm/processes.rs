@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use host_bridge::guest::{LogLine, Stdio, VmProcess};
+use lcow_oci::Digest;
 use lcow_protocol::HResult;
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, refusal};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
@@ -53,7 +53,7 @@ async fn large_output(lab: Arc<Lab>) -> Result<()> {
     let script = "dd if=/dev/urandom of=/run/blob bs=1M count=64 2>/dev/null; sha256sum < /run/blob >&2; cat /run/blob; rm /run/blob";
     let output = uvm.exec(VmProcess::new(["/bin/sh", "-c", script])).await?.output().await?;
     ensure!(output.stdout.len() == 64 << 20, "{} bytes", output.stdout.len());
-    let sum = Sha256::digest(&output.stdout).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sum = Digest::of(&output.stdout).hex();
     let expected = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(expected.starts_with(&sum), "sum {sum}, the guest said {expected}");
     Ok(())

@@ -2,11 +2,15 @@
 //! also steps of the others.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod boot;
 mod build;
+mod demo;
 mod elf;
 mod places;
 mod process;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -24,15 +28,21 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Build(build::Args),
+    Demo(demo::Args),
+    Test(test::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Setup(args) => setup::run(&args),
-        Command::Build(args) => build::run(&args).map(drop),
+        Command::Setup(args) => setup::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => build::run(&args).map(|_| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("cargo xtask: {error:#}");
             ExitCode::FAILURE

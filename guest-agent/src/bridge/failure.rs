@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use lcow_protocol::json::DecodeError;
 use lcow_protocol::{HResult, InvalidContainerId};
 
-use crate::{container, process, runtime, transport};
+use crate::{container, process, runtime, storage, transport};
 
 /// An error answer: its code and the text that users see.
 #[derive(Debug)]
@@ -66,6 +66,12 @@ impl From<process::VmProcessError> for Failure {
             _ => HResult::FAIL,
         };
         Self::new(result, &error)
+    }
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        Self::new(HResult::FAIL, &error)
     }
 }
 

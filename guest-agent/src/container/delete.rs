@@ -1,22 +1,23 @@
 //! `DeleteContainerState` (spec section 7.12): removes everything that is held for a container.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use lcow_protocol::ContainerId;
 
 use super::{Container, Error};
-use crate::cgroup;
 use crate::gcs::Agent;
+use crate::{cgroup, storage};
 
 const SIGKILL: i32 = 9;
+
+/// What `Create` puts into a bundle.
+const BUNDLE_FILES: [&str; 4] = ["config.json", "hostname", "hosts", "resolv.conf"];
 
 /// Removes a container. An id that is not known is a success, since the host may delete what a failed create has
 /// already undone. What fails is reported, and the container stays known, so that the host can try again.
 pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error> {
     let container = match agent.containers.get(id) {
-        Err(Error::NotFound(_)) => return Ok(()),
+        Err(Error::NotFound(_)) => return Ok(agent.storage.release_bundle(id).await?),
         found => found?,
     };
     if container.is_running() {
@@ -25,8 +26,9 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     end_init(agent, &container).await?;
     agent.runtime.delete(id.as_str()).await.map_err(Error::runtime("deleting the container"))?;
     cgroup::remove(&container.cgroup)?;
+    agent.storage.release_bundle(id).await?;
     if container.scratch != Path::new("") {
-        remove_tree(&container.scratch)?;
+        storage::remove_tree(&container.scratch)?;
     }
     remove_bundle(&container.bundle)?;
     agent.containers.remove(id);
@@ -44,15 +46,14 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the bundle with everything in it.
+/// Removes the bundle with everything in it. With the scratch disk mounted there, only what is ours: the rest is
+/// the disk's, which the host may want to keep.
 pub(super) fn remove_bundle(bundle: &Path) -> Result<(), Error> {
-    remove_tree(bundle)
-}
-
-/// What is gone already is fine. A mount inside is not crossed: removing it fails, as it should.
-fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", path)(error)),
-        _ => Ok(()),
+    if !storage::is_mount_point(bundle) {
+        return Ok(storage::remove_tree(bundle)?);
     }
+    for name in BUNDLE_FILES {
+        storage::remove_tree(&bundle.join(name))?;
+    }
+    Ok(())
 }

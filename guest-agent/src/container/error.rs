@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lcow_protocol::{ContainerId, InvalidContainerId};
 
-use crate::{cgroup, runtime, transport};
+use crate::{cgroup, runtime, storage, transport};
 
 /// An error of a container operation.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,9 @@ pub(crate) enum Error {
     /// The host's stdio ports.
     #[error(transparent)]
     Dial(#[from] transport::DialError),
+    /// Its directories.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
     /// Its cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),

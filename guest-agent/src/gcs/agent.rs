@@ -9,6 +9,7 @@ use crate::bridge::Outbound;
 use crate::container::Containers;
 use crate::process::VmProcesses;
 use crate::runtime;
+use crate::storage::Storage;
 
 /// The agent's parts.
 pub(crate) struct Agent {
@@ -20,6 +21,8 @@ pub(crate) struct Agent {
     pub(crate) vm_processes: VmProcesses,
     /// Containers by id.
     pub(crate) containers: Containers,
+    /// Disks and layers.
+    pub(crate) storage: Storage,
     /// Frames on their way to the host.
     pub(crate) outbound: Outbound,
 }
@@ -32,6 +35,7 @@ impl Agent {
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),
+            storage: Storage::default(),
             outbound: Outbound::default(),
         })
     }

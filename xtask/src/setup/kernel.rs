@@ -16,7 +16,7 @@ const METAPACKAGE: &str = "linux-image-amd64";
 const DOWNLOAD_PREFIX: &str = ".download-";
 
 /// After this time a download is taken for interrupted.
-const ABANDONED: Duration = Duration::from_secs(3600);
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// Whether `cache` has a kernel package.
 pub(super) fn is_cached(cache: &Path) -> bool {

@@ -1,0 +1,169 @@
+//! `CombinedLayers` (spec section 6.5): the overlay that becomes a container's root.
+
+use std::path::{Path, PathBuf};
+
+use lcow_protocol::ContainerId;
+use lcow_protocol::settings::CombinedLayers;
+use nix::mount::MsFlags;
+
+use super::{Error, Storage, blocking, mounts};
+
+/// Mount data longer than a page is cut by the kernel without a word.
+const LONGEST_DATA: usize = 4095;
+/// Mode of the directories that are made.
+const MODE: u32 = 0o755;
+
+/// What a request asks for, checked.
+struct Plan {
+    root: PathBuf,
+    bundle: PathBuf,
+    lower: Vec<String>,
+    scratch: Option<PathBuf>,
+}
+
+impl Plan {
+    fn new(layers: CombinedLayers) -> Result<Self, Error> {
+        let root = PathBuf::from(&layers.container_root_path);
+        let bundle = match root.parent() {
+            Some(bundle) if root.is_absolute() => bundle.to_owned(),
+            _ => return Err(Error::Invalid(format!("ContainerRootPath {} is not absolute", root.display()))),
+        };
+        let lower: Vec<String> = layers.layers.into_iter().map(|layer| layer.path).collect();
+        if lower.is_empty() {
+            return Err(Error::Invalid("there are no layers".to_owned()));
+        }
+        if let Some(bad) = lower.iter().find(|path| path.contains([':', ',', '\\'])) {
+            return Err(Error::Invalid(format!("layer path {bad:?} cannot be part of an overlay")));
+        }
+        let scratch = Some(PathBuf::from(layers.scratch_path)).filter(|path| *path != Path::new(""));
+        Ok(Self { root, bundle, lower, scratch })
+    }
+
+    /// The directory on the scratch disk that the bundle is bound to, unless the scratch disk is mounted at the
+    /// bundle already.
+    fn bundle_source(&self) -> Option<PathBuf> {
+        let scratch = self.scratch.as_ref()?;
+        (!scratch.starts_with(&self.bundle)).then(|| scratch.join("bundle"))
+    }
+
+    fn data(&self) -> Result<String, Error> {
+        let mut data = format!("lowerdir={}", self.lower.join(":"));
+        if let Some(scratch) = &self.scratch {
+            let scratch = scratch.display();
+            data = format!("{data},upperdir={scratch}/upper,workdir={scratch}/work");
+        }
+        if data.len() > LONGEST_DATA {
+            let count = self.lower.len();
+            return Err(Error::Invalid(format!("the paths of {count} layers do not fit into one mount")));
+        }
+        Ok(data)
+    }
+
+    fn mount(&self) -> Result<(), Error> {
+        let data = self.data()?;
+        if let Some(scratch) = &self.scratch {
+            mounts::create_directory(&scratch.join("upper"), MODE)?;
+            mounts::create_directory(&scratch.join("work"), MODE)?;
+        }
+        mounts::create_directory(&self.root, MODE)?;
+        let flags = if self.scratch.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
+        mounts::mount(Path::new("overlay"), &self.root, "overlay", flags, &data).inspect_err(|_| {
+            // The mount's own error is what matters.
+            let _ = std::fs::remove_dir(&self.root);
+        })
+    }
+
+    fn bind_bundle(&self, source: &Path) -> Result<(), Error> {
+        mounts::create_directory(source, MODE)?;
+        mounts::create_directory(&self.bundle, MODE)?;
+        mounts::mount(source, &self.bundle, "", MsFlags::MS_BIND, "")
+    }
+}
+
+impl Storage {
+    /// Mounts the union of layers and scratch.
+    pub(crate) async fn add_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
+        let id = ContainerId(layers.container_id.clone());
+        let plan = Plan::new(layers)?;
+        let bundle = plan.bundle.clone();
+        let bound = blocking(move || {
+            let source = plan.bundle_source();
+            if let Some(source) = &source {
+                plan.bind_bundle(source)?;
+            }
+            if let Err(error) = plan.mount() {
+                if source.is_some() {
+                    mounts::unmount(&plan.bundle)?;
+                }
+                return Err(error);
+            }
+            Ok(source.is_some())
+        })
+        .await?;
+        if bound {
+            self.bundle_binds.borrow_mut().insert(id, bundle);
+        }
+        Ok(())
+    }
+
+    /// Takes the union down.
+    pub(crate) async fn remove_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
+        let root = PathBuf::from(layers.container_root_path);
+        blocking(move || mounts::unmount_and_remove(&root)).await
+    }
+
+    /// Undoes the bind of a container's bundle, if there is one.
+    pub(crate) async fn release_bundle(&self, id: &ContainerId) -> Result<(), Error> {
+        let Some(bundle) = self.bundle_binds.borrow().get(id).cloned() else { return Ok(()) };
+        blocking(move || mounts::unmount(&bundle)).await?;
+        self.bundle_binds.borrow_mut().remove(id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcow_protocol::settings::Layer;
+
+    use super::*;
+
+    fn plan(layers: &[&str], scratch: &str) -> Result<Plan, Error> {
+        let layers =
+            layers.iter().map(|path| Layer { path: (*path).to_owned(), ..Layer::default() }).collect();
+        Plan::new(CombinedLayers {
+            container_root_path: "/run/gcs/c/x/rootfs".to_owned(),
+            layers,
+            scratch_path: scratch.to_owned(),
+            ..CombinedLayers::default()
+        })
+    }
+
+    #[test]
+    fn options_name_layers_top_most_first_and_the_scratch() {
+        let with_scratch = plan(&["/l/2", "/l/1"], "/run/gcs/c/x/scratch/x").unwrap();
+        let expected =
+            "lowerdir=/l/2:/l/1,upperdir=/run/gcs/c/x/scratch/x/upper,workdir=/run/gcs/c/x/scratch/x/work";
+        assert_eq!(with_scratch.data().unwrap(), expected);
+        assert_eq!(plan(&["/l/1"], "").unwrap().data().unwrap(), "lowerdir=/l/1");
+    }
+
+    #[test]
+    fn a_scratch_outside_the_bundle_carries_the_bundle_too() {
+        let other_disk = plan(&["/l"], "/run/mounts/scsi/0_1_0/scratch/p/x").unwrap();
+        let expected = PathBuf::from("/run/mounts/scsi/0_1_0/scratch/p/x/bundle");
+        assert_eq!(other_disk.bundle_source(), Some(expected));
+        assert_eq!(plan(&["/l"], "/run/gcs/c/x/scratch/x").unwrap().bundle_source(), None);
+        assert_eq!(plan(&["/l"], "").unwrap().bundle_source(), None);
+        // A sibling whose name merely starts alike is outside.
+        assert!(plan(&["/l"], "/run/gcs/c/xy/scratch").unwrap().bundle_source().is_some());
+    }
+
+    #[test]
+    fn what_an_overlay_cannot_express_is_refused() {
+        assert!(plan(&[], "").is_err());
+        assert!(plan(&["/a:b"], "").is_err());
+        let many: Vec<String> = (0..200).map(|n| format!("/run/mounts/scsi/some/long/name/m{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(plan(&many, "").unwrap().data().is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! Disks, layers and what is mounted of them (spec section 6.1, 6.2, 6.5 and 9).
+
+mod error;
+mod filesystem;
+mod layers;
+mod mapped_disk;
+mod mounts;
+mod scsi;
+mod tree;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use lcow_protocol::ContainerId;
+
+pub(crate) use error::Error;
+pub(crate) use mounts::is_mount_point;
+pub(crate) use scsi::{Address as ScsiAddress, unplug};
+pub(crate) use tree::remove as remove_tree;
+
+/// What was set up for the host, so that taking it down does not depend on what the host repeats.
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    /// By mount path.
+    disks: RefCell<HashMap<PathBuf, mapped_disk::Setup>>,
+    /// Bundles that are binds of a directory on a scratch disk, by container.
+    bundle_binds: RefCell<HashMap<ContainerId, PathBuf>>,
+}
+
+/// Runs file-system work that may block on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Panicked))
+}

@@ -1,0 +1,92 @@
+//! Mounting and unmounting (spec section 9.5).
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, umount2};
+
+use super::Error;
+
+/// Stacked mounts are taken off one by one, but not for ever.
+const MOST_STACKED: usize = 16;
+
+/// Words in a mount's options that have an effect: how mounts propagate from it.
+const PROPAGATION: &[(&str, MsFlags)] = &[
+    ("private", MsFlags::MS_PRIVATE),
+    ("shared", MsFlags::MS_SHARED),
+    ("slave", MsFlags::MS_SLAVE),
+    ("unbindable", MsFlags::MS_UNBINDABLE),
+    ("rprivate", MsFlags::MS_PRIVATE.union(MsFlags::MS_REC)),
+    ("rshared", MsFlags::MS_SHARED.union(MsFlags::MS_REC)),
+    ("rslave", MsFlags::MS_SLAVE.union(MsFlags::MS_REC)),
+    ("runbindable", MsFlags::MS_UNBINDABLE.union(MsFlags::MS_REC)),
+];
+
+/// Mounts `source` on `target`, which must exist.
+pub(super) fn mount(
+    source: &Path,
+    target: &Path,
+    kind: &str,
+    flags: MsFlags,
+    data: &str,
+) -> Result<(), Error> {
+    let failed = |error| Error::Mount {
+        source_path: source.to_owned(),
+        target: target.to_owned(),
+        kind: kind.to_owned(),
+        source: error,
+    };
+    nix::mount::mount(Some(source), target, Some(kind), flags, Some(data)).map_err(failed)
+}
+
+/// Applies the propagation words among `options`.
+pub(super) fn propagate(target: &Path, options: &[String]) -> Result<(), Error> {
+    for option in options {
+        if let Some((_, flag)) = PROPAGATION.iter().find(|(word, _)| word == option) {
+            mount(target, target, "", *flag, "")?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates a directory and its parents.
+pub(super) fn create_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(mode).create(path).map_err(Error::io("creating", path))
+}
+
+/// Takes off everything that is mounted on `path`. A path that does not exist is fine.
+pub(super) fn unmount(path: &Path) -> Result<(), Error> {
+    for _ in 0..MOST_STACKED {
+        match umount2(path, MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            Err(Errno::EINVAL | Errno::ENOENT) => return Ok(()),
+            Err(error) => return Err(Error::io("unmounting", path)(error.into())),
+        }
+    }
+    Err(Error::io("unmounting", path)(io::ErrorKind::ResourceBusy.into()))
+}
+
+/// As [`unmount`], and removes the directory. What lies in it was never ours, so a directory that is not empty
+/// stays.
+pub(super) fn unmount_and_remove(path: &Path) -> Result<(), Error> {
+    unmount(path)?;
+    match fs::remove_dir(path) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(Error::io("removing", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether something is mounted on the directory.
+pub(crate) fn is_mount_point(path: &Path) -> bool {
+    let Some(parent) = path.parent() else { return true };
+    match (fs::symlink_metadata(path), fs::metadata(parent)) {
+        (Ok(own), Ok(parent)) => own.is_dir() && own.dev() != parent.dev(),
+        _ => false,
+    }
+}

@@ -1,0 +1,64 @@
+//! `bench`: how fast and how large everything is. `cargo xtask bench` builds what it needs and runs it.
+//!
+//! It asserts nothing: figures depend on the machine. Each is given as median, least, greatest and count, and set
+//! against the reference agent's and the target (ARCHITECTURE.md).
+#![forbid(unsafe_code)]
+
+mod boot;
+mod containers;
+mod host;
+mod processes;
+mod report;
+mod series;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use host_bridge::uvm::BootPlan;
+use lcow_tests::Lab;
+
+use series::Results;
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// Directory with lcow, uvm-build, guest-agent, boot and boot-debug
+    #[arg(long)]
+    dist: PathBuf,
+    /// Measurements of each kind
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Writes the result here as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Adds the result to this file, one line for each time
+    #[arg(long)]
+    history: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let mut results = Results::default();
+    let debug = BootPlan { boot_files: Some(args.dist.join("boot-debug")), ..BootPlan::default() };
+    let product = BootPlan { boot_files: Some(args.dist.join("boot")), ..BootPlan::default() };
+    let lab = Lab::with_plan(debug.clone())?;
+    eprintln!("bench: sizes and layers");
+    host::sizes(&args.dist, &mut results);
+    host::layers(args.runs, &mut results).context("converting layers")?;
+    eprintln!("bench: booting {} times", 2 * args.runs);
+    lab.block_on(|| boot::measure(&product, &debug, args.runs, &mut results)).context("booting")?;
+    eprintln!("bench: processes");
+    lab.block_on(|| processes::measure(&lab, args.runs, &mut results)).context("processes")?;
+    eprintln!("bench: containers");
+    lab.block_on(|| containers::measure(&lab, args.runs, &mut results)).context("containers")?;
+    eprintln!("bench: lcow run");
+    host::lcow_run(&args.dist, args.runs, &mut results).context("lcow run")?;
+    report::print(&results);
+    if let Some(path) = &args.json {
+        report::write(&results, path)?;
+    }
+    if let Some(path) = &args.history {
+        report::append(&results, path)?;
+    }
+    Ok(())
+}
