@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -123,7 +123,11 @@ impl Background {
     /// Reads one line of its output.
     pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.stdout.as_mut().context("closed")?.read_line(&mut line)?;
+        if self.stdout.as_mut().context("closed")?.read_line(&mut line)? == 0 {
+            let mut stderr = String::new();
+            self.child.stderr.take().context("piped")?.read_to_string(&mut stderr)?;
+            bail!("lcow ended with {}: {stderr}", code(self.child.wait()?));
+        }
         Ok(line.trim_end().to_owned())
     }
 
