@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     plain("removing_what_is_not_there_is_an_error", unknown),
     boots("what_was_written_is_kept_until_it_is_removed", kept),
     boots("a_running_one_is_listed_and_keeps_its_name", running),
+    boots("a_full_disk_fails_what_writes_and_nothing_else", full_disk),
     boots("a_killed_lcow_leaves_no_vm", killed),
 ];
 
@@ -59,6 +60,50 @@ fn running(home: &Home) -> Result<()> {
     ensure!(output.text() == "bye\n", "{output:?}");
     ensure!(status(home, &["-a"], "busy")?.as_deref() == Some("exited (143)"));
     home.lcow(&["rm", "busy"])?.well()?;
+    Ok(())
+}
+
+/// A tmpfs that goes with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where we may not mount.
+    fn mount() -> Result<Option<Self>> {
+        let directory = tempfile::tempdir()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=32m", "small"])
+            .arg(directory.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        Ok(mounted.then(|| Self(directory)))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory below stays empty if this fails, and says so.
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+fn full_disk(home: &Home) -> Result<()> {
+    let Some(disk) = SmallDisk::mount()? else {
+        println!("skipped: mounting a small disk needs privileges");
+        return Ok(());
+    };
+    // The same images, and a place for containers that is soon full.
+    let small = home.elsewhere(disk.0.path())?;
+    let script = "dd if=/dev/zero of=/large bs=1M count=64 conv=fsync 2>/dev/null || echo failed";
+    let output = small.lcow(&["run", "--rm", "busybox", "sh", "-c", script])?.well()?;
+    ensure!(output.text() == "failed\n", "{output:?}");
+    std::fs::remove_dir_all(small.path().join("layers"))?;
+    let filler = disk.0.path().join("filler");
+    // Fails when the disk is full, which is what it is for.
+    let _ = std::fs::write(&filler, vec![0; 32 << 20]);
+    let output = small.lcow(&["run", "--rm", "busybox", "true"])?;
+    ensure!(output.status == 125 && output.stderr.contains("No space left"), "{output:?}");
+    std::fs::remove_file(filler)?;
+    small.lcow(&["run", "--rm", "busybox", "true"])?.well()?;
     Ok(())
 }
 

@@ -45,13 +45,15 @@ const APPLETS: [&str; 26] = [
 #[derive(Debug)]
 pub(crate) struct Home {
     programs: Programs,
-    directory: TempDir,
+    path: PathBuf,
+    /// Present where it is ours to remove.
+    _directory: Option<TempDir>,
 }
 
 impl Home {
     /// A home with the image `busybox`, if there is an `lcow` to load it with.
     pub(crate) fn new(programs: Programs) -> Result<Self> {
-        let home = Self { programs, directory: tempfile::tempdir()? };
+        let home = Self::in_temporary(programs)?;
         if home.programs.lcow.is_some() {
             home.load(image("busybox")?.layer(busybox_root()?, Compression::Gzip).cmd(["sh"]))?;
         }
@@ -60,12 +62,24 @@ impl Home {
 
     /// An empty home for one test.
     pub(crate) fn empty(&self) -> Result<Self> {
-        Ok(Self { programs: self.programs.clone(), directory: tempfile::tempdir()? })
+        Self::in_temporary(self.programs.clone())
+    }
+
+    fn in_temporary(programs: Programs) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        Ok(Self { programs, path: directory.path().join("home"), _directory: Some(directory) })
+    }
+
+    /// A home in `directory` with the image `busybox`.
+    pub(crate) fn elsewhere(&self, directory: &Path) -> Result<Self> {
+        let home = Self { programs: self.programs.clone(), path: directory.join("home"), _directory: None };
+        home.load(image("busybox")?.layer(busybox_root()?, Compression::Gzip).cmd(["sh"]))?;
+        Ok(home)
     }
 
     /// What `lcow` keeps.
     pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join("home")
+        self.path.clone()
     }
 
     /// `lcow` with these words.

@@ -117,7 +117,11 @@ impl LayerCache {
             }
             // Our own layer's lock is held, by us: then nothing happens, and its file is about to be overwritten.
             if let Ok(Some(_nobody)) = Lock::try_now(&path.with_extension("lock")) {
-                fs::remove_file(&path).map_err(CacheError::io("remove", &path))?;
+                match fs::remove_file(&path) {
+                    // Its conversion has finished since the list was made.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(CacheError::io("remove", &path))?,
+                }
             }
         }
         Ok(())

@@ -60,8 +60,8 @@ async fn finish(
 ) -> anyhow::Result<()> {
     let Launched { uvm, root, process, reservation } = launched;
     if !keep {
-        // Dropping it ends the VM at once; its disk goes anyway.
-        drop(uvm);
+        // Its disk goes anyway. Waited for, so that memory and space are free when the command returns.
+        uvm.kill().await;
         return Ok(reservation.exited(status)?);
     }
     let unmount = async {
