@@ -173,7 +173,7 @@ mod tests {
         // Longer than the 100 bytes of a plain tar header.
         let long = format!("kernel/{}/x.ko", "deep/".repeat(30));
         selection.module_files.insert(long, b"module".to_vec());
-        selection.module_files.insert("load-order".into(), b"a\n".to_vec());
+        selection.module_files.insert("load-connect".into(), b"a\n".to_vec());
         let mut saved = Vec::new();
         selection.save(&mut saved).unwrap();
         assert_eq!(Selection::load(&saved[..]).unwrap(), selection);

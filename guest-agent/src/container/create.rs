@@ -39,6 +39,10 @@ pub(crate) async fn create(
             Ok(())
         }
         Err(error) => {
+            // Also when init exists already and only its terminal did not arrive.
+            if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
+            }
             super::delete::remove_bundle(&bundle).unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
             });

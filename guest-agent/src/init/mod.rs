@@ -73,7 +73,7 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
     }
     cgroups::mount(&kmsg)?;
     loopback::bring_up(&kmsg);
-    modules::load(modules::Stage::Boot, &kmsg);
+    modules::load(modules::Stage::Connect, &kmsg);
     if let Some(port) = options.entropy_port {
         entropy::seed(port, &kmsg);
     }
@@ -106,6 +106,7 @@ fn load_rest_of_modules(kmsg: &Kmsg) {
     match sys::fork_single_threaded() {
         Ok(Some(_)) => {}
         Ok(None) => {
+            modules::load(modules::Stage::Storage, kmsg);
             modules::load(modules::Stage::Later, kmsg);
             std::process::exit(0);
         }

@@ -5,49 +5,51 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
 use super::kmsg::Kmsg;
-use crate::sys;
+use crate::{boot_modules, sys};
 
 /// When a module is loaded.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
-    /// Before the agent runs: without these the host cannot be reached or a layer not be mounted.
-    Boot,
-    /// While the agent runs.
+    /// Before the agent runs: without these it cannot reach the host.
+    Connect,
+    /// First thing in the background: no disk can be mounted before.
+    Storage,
+    /// In the background, after that.
     Later,
 }
 
 impl Stage {
-    /// The list's name; Hyper-V has drivers of its own.
     fn list(self) -> &'static str {
-        match (self, sys::is_hyper_v()) {
-            (Self::Boot, false) => "load-order",
-            (Self::Boot, true) => "load-order.hyperv",
-            (Self::Later, false) => "load-later",
-            (Self::Later, true) => "load-later.hyperv",
+        match self {
+            Self::Connect => "load-connect",
+            Self::Storage => boot_modules::STORAGE_LIST,
+            Self::Later => "load-later",
         }
     }
 }
 
 /// Loads the modules of one stage. Failures go to the kernel log: a module may be for other hardware.
 pub(super) fn load(stage: Stage, kmsg: &Kmsg) {
-    let Some(directory) = directory() else { return };
-    let Ok(list) = fs::read_to_string(directory.join(stage.list())) else { return };
+    let Some(directory) = boot_modules::directory() else { return };
+    // Hyper-V has drivers of its own.
+    let suffix = if sys::is_hyper_v() { ".hyperv" } else { "" };
+    let list = fs::read_to_string(directory.join(format!("{}{suffix}", stage.list()))).unwrap_or_default();
     for name in list.lines().filter(|line| !line.is_empty()) {
         if let Err(error) = load_one(&directory.join(name)) {
             kmsg.warning(&format!("init: loading {name}: {error}"));
         }
     }
-}
-
-fn directory() -> Option<PathBuf> {
-    let release = nix::sys::utsname::uname().ok()?.release().to_owned();
-    Some(Path::new("/lib/modules").join(release))
+    if matches!(stage, Stage::Storage)
+        && let Err(error) = File::create(boot_modules::STORAGE_READY)
+    {
+        kmsg.warning(&format!("init: creating {}: {error}", boot_modules::STORAGE_READY));
+    }
 }
 
 fn load_one(path: &Path) -> Result<(), std::io::Error> {

@@ -85,6 +85,7 @@ impl Storage {
     pub(crate) async fn add_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
         let id = ContainerId(layers.container_id.clone());
         let plan = Plan::new(layers)?;
+        super::modules_loaded().await;
         let bundle = plan.bundle.clone();
         let bound = blocking(move || {
             let source = plan.bundle_source();

@@ -11,8 +11,11 @@ mod tree;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lcow_protocol::ContainerId;
+
+use crate::boot_modules;
 
 pub(crate) use error::Error;
 pub(crate) use mounts::is_mount_point;
@@ -26,6 +29,21 @@ pub(crate) struct Storage {
     disks: RefCell<HashMap<PathBuf, mapped_disk::Setup>>,
     /// Bundles that are binds of a directory on a scratch disk, by container.
     bundle_binds: RefCell<HashMap<ContainerId, PathBuf>>,
+}
+
+/// How long PID 1 may take to load the modules for disks.
+const MODULES_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until PID 1 has loaded what disks and overlays need. What is missing after that fails by itself.
+async fn modules_loaded() {
+    let loaded = async {
+        while !boot_modules::storage_ready() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(MODULES_PATIENCE, loaded).await.is_err() {
+        tracing::warn!("PID 1 has not loaded the modules for disks");
+    }
 }
 
 /// Runs file-system work that may block on a thread of its own.

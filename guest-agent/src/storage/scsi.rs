@@ -110,8 +110,18 @@ fn host_suffix(name: &str) -> Option<u32> {
 pub(super) async fn wait_for(address: Address, partition: u64) -> Result<PathBuf, Error> {
     let sysfs = Sysfs::default();
     let deadline = Instant::now() + PATIENCE;
+    super::modules_loaded().await;
     loop {
-        if let Some(name) = sysfs.block_name(address, partition)? {
+        let name = match sysfs.block_name(address, partition) {
+            // A driver may still be looking at its hardware.
+            Err(Error::NoController(index))
+                if usize::from(index) < CONTROLLERS.len() && Instant::now() < deadline =>
+            {
+                None
+            }
+            other => other?,
+        };
+        if let Some(name) = name {
             let node = Path::new("/dev").join(name);
             match fs::File::open(&node) {
                 Ok(_) => return Ok(node),

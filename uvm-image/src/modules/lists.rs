@@ -80,32 +80,32 @@ struct Lists<'a> {
 
 impl Lists<'_> {
     fn files(&self, modules: &[String]) -> Result<Vec<(&'static str, String)>, ModulesError> {
-        let (boot, later) = self.load_orders(Platform::Virtio)?;
-        let (boot_hyperv, later_hyperv) = self.load_orders(Platform::HyperV)?;
+        let [connect, storage, later] = self.load_lists(Platform::Virtio)?;
+        let [connect_hyperv, storage_hyperv, later_hyperv] = self.load_lists(Platform::HyperV)?;
         Ok(vec![
+            ("load-connect", connect),
+            ("load-connect.hyperv", connect_hyperv),
             ("load-later", later),
             ("load-later.hyperv", later_hyperv),
-            ("load-order", boot),
-            ("load-order.hyperv", boot_hyperv),
+            ("load-storage", storage),
+            ("load-storage.hyperv", storage_hyperv),
             ("modules.alias", self.aliases(modules)),
             ("modules.dep", self.dependencies(modules)?),
         ])
     }
 
-    /// What is loaded on `platform` before the agent talks, and what afterwards in the background.
-    fn load_orders(&self, platform: Platform) -> Result<(String, String), ModulesError> {
+    /// What init loads on `platform`, stage by stage.
+    fn load_lists(&self, platform: Platform) -> Result<[String; 3], ModulesError> {
         let mut closure = Closure::new(self.index);
-        self.add_stage(&mut closure, Stage::Boot, platform)?;
-        let boot = closure.order().len();
-        self.add_stage(&mut closure, Stage::Later, platform)?;
-        let (first, second) = closure.order().split_at(boot);
-        let lines = |names: &[&str]| {
-            names.iter().fold(String::new(), |mut text, name| {
+        let mut lists = [Stage::Connect, Stage::Storage, Stage::Later].map(|stage| (stage, String::new()));
+        for (stage, text) in &mut lists {
+            let before = closure.order().len();
+            self.add_stage(&mut closure, *stage, platform)?;
+            for name in &closure.order()[before..] {
                 let _ = writeln!(text, "{}", self.path(name));
-                text
-            })
-        };
-        Ok((lines(first), lines(second)))
+            }
+        }
+        Ok(lists.map(|(_, text)| text))
     }
 
     fn add_stage(
@@ -196,18 +196,17 @@ mod tests {
             ],
         );
         let roots = [
-            a_root("hv_sock", Stage::Boot, Platform::HyperV, Need::Wanted),
-            a_root("ext4", Stage::Boot, Platform::Any, Need::Required),
+            a_root("hv_sock", Stage::Connect, Platform::HyperV, Need::Wanted),
+            a_root("ext4", Stage::Storage, Platform::Any, Need::Required),
             a_root("virtio_net", Stage::Later, Platform::Virtio, Need::Wanted),
             a_root("9p", Stage::OnDemand, Platform::Any, Need::Wanted),
         ];
         let plan = plan(&package, &roots).unwrap();
         let ext4 = "kernel/fs/jbd2.ko\nkernel/crypto/crc32c_generic.ko\nkernel/fs/ext4.ko\n";
-        assert_eq!(file(&plan, "load-order"), ext4);
-        assert_eq!(
-            file(&plan, "load-order.hyperv"),
-            format!("kernel/net/vsock.ko\nkernel/hv/hv-sock.ko\n{ext4}")
-        );
+        assert_eq!(file(&plan, "load-connect"), "");
+        assert_eq!(file(&plan, "load-connect.hyperv"), "kernel/net/vsock.ko\nkernel/hv/hv-sock.ko\n");
+        assert_eq!(file(&plan, "load-storage"), ext4);
+        assert_eq!(file(&plan, "load-storage.hyperv"), ext4);
         assert_eq!(file(&plan, "load-later"), "kernel/net/vsock.ko\nkernel/net/virtio_net.ko\n");
         assert_eq!(file(&plan, "load-later.hyperv"), "");
         let dep = file(&plan, "modules.dep");
@@ -232,7 +231,7 @@ mod tests {
         assert_eq!(chosen.warnings, ["the kernel 1 has no wanted (CONFIG_THAT): tests"]);
         assert!(chosen.files.is_empty());
 
-        let required = [a_root("ext4", Stage::Boot, Platform::Any, Need::Required)];
+        let required = [a_root("ext4", Stage::Storage, Platform::Any, Need::Required)];
         let error = plan(&bare, &required).unwrap_err().to_string();
         assert_eq!(error, "the kernel 1 has neither a module ext4 nor CONFIG_THAT=y: tests");
         let built_in = package(b"CONFIG_THAT=y\n", &[]);

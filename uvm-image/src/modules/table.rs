@@ -4,9 +4,11 @@
 /// When init loads a module. Under software emulation each module costs some 35 ms, so the first list is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Before the agent talks to the host.
-    Boot,
-    /// In the background, after the agent has begun to talk.
+    /// Before the agent runs: without these it cannot reach the host.
+    Connect,
+    /// First thing in the background: no disk can be mounted before.
+    Storage,
+    /// In the background, after that.
     Later,
     /// By name, when something in the VM asks for it.
     OnDemand,
@@ -64,33 +66,33 @@ const fn root(
 
 use Need::{Optional, Required, Wanted};
 use Platform::{Any, HyperV, Virtio};
-use Stage::{Boot, Later, OnDemand};
+use Stage::{Connect, Later, OnDemand, Storage};
 
 /// The table. Within a stage modules are loaded in this order, so what the first message needs comes first.
 #[rustfmt::skip]
 pub const ROOTS: &[Root] = &[
-    root("virtio_pci", "CONFIG_VIRTIO_PCI", Boot, Virtio, Wanted, "all virtio devices sit on PCI"),
-    root("vmw_vsock_virtio_transport", "CONFIG_VIRTIO_VSOCKETS", Boot, Virtio, Wanted, "the bridge under QEMU"),
-    root("hv_vmbus", "CONFIG_HYPERV", Boot, HyperV, Wanted, "all Hyper-V devices sit on VMBus"),
-    root("hv_sock", "CONFIG_HYPERV_VSOCKETS", Boot, HyperV, Wanted, "the bridge under Hyper-V"),
-    root("virtio_scsi", "CONFIG_SCSI_VIRTIO", Boot, Virtio, Wanted, "disks under QEMU"),
-    root("hv_storvsc", "CONFIG_HYPERV_STORAGE", Boot, HyperV, Wanted, "disks under Hyper-V"),
-    root("sd_mod", "CONFIG_BLK_DEV_SD", Boot, Any, Required, "SCSI disks hold layers and scratch space"),
-    root("ext4", "CONFIG_EXT4_FS", Boot, Any, Required, "the file system of layers and scratch space"),
-    root("overlay", "CONFIG_OVERLAY_FS", Boot, Any, Required, "joins layers to a root file system"),
+    root("virtio_pci", "CONFIG_VIRTIO_PCI", Connect, Virtio, Wanted, "all virtio devices sit on PCI"),
+    root("vmw_vsock_virtio_transport", "CONFIG_VIRTIO_VSOCKETS", Connect, Virtio, Wanted, "the bridge under QEMU"),
+    root("hv_vmbus", "CONFIG_HYPERV", Connect, HyperV, Wanted, "all Hyper-V devices sit on VMBus"),
+    root("hv_sock", "CONFIG_HYPERV_VSOCKETS", Connect, HyperV, Wanted, "the bridge under Hyper-V"),
+    root("virtio_scsi", "CONFIG_SCSI_VIRTIO", Storage, Virtio, Wanted, "disks under QEMU"),
+    root("hv_storvsc", "CONFIG_HYPERV_STORAGE", Storage, HyperV, Wanted, "disks under Hyper-V"),
+    root("sd_mod", "CONFIG_BLK_DEV_SD", Storage, Any, Required, "SCSI disks hold layers and scratch space"),
+    root("ext4", "CONFIG_EXT4_FS", Storage, Any, Required, "the file system of layers and scratch space"),
+    root("overlay", "CONFIG_OVERLAY_FS", Storage, Any, Required, "joins layers to a root file system"),
 
     root("virtio_net", "CONFIG_VIRTIO_NET", Later, Virtio, Wanted, "network under QEMU"),
     root("hv_netvsc", "CONFIG_HYPERV_NET", Later, HyperV, Wanted, "network under Hyper-V"),
     root("hv_utils", "CONFIG_HYPERV_UTILS", Later, HyperV, Wanted, "time synchronisation and shutdown under Hyper-V"),
     root("hv_balloon", "CONFIG_HYPERV_BALLOON", Later, HyperV, Wanted, "memory that grows and shrinks under Hyper-V"),
     root("pci_hyperv", "CONFIG_PCI_HYPERV", Later, HyperV, Wanted, "assigned devices under Hyper-V"),
+    root("nfit", "CONFIG_ACPI_NFIT", Later, Any, Wanted, "persistent memory announced by the firmware, as Hyper-V does"),
+    root("nd_pmem", "CONFIG_BLK_DEV_PMEM", Later, Any, Wanted, "layers in persistent memory"),
     root("virtio_rng", "CONFIG_HW_RANDOM_VIRTIO", Later, Virtio, Optional, "entropy under QEMU"),
     root("crc32c_intel", "CONFIG_CRYPTO_CRC32C_INTEL", Later, Any, Optional, "ext4 checksums by the processor"),
 
     root("virtio_blk", "CONFIG_VIRTIO_BLK", OnDemand, Virtio, Optional, "block disks of other VMMs"),
-    root("virtio_pmem", "CONFIG_VIRTIO_PMEM", OnDemand, Virtio, Wanted, "layers in persistent memory under QEMU"),
-    root("nfit", "CONFIG_ACPI_NFIT", OnDemand, Any, Wanted, "persistent memory announced by the firmware, as Hyper-V does"),
-    root("nd_pmem", "CONFIG_BLK_DEV_PMEM", OnDemand, Any, Wanted, "layers in persistent memory"),
+    root("virtio_pmem", "CONFIG_VIRTIO_PMEM", OnDemand, Virtio, Optional, "persistent memory of other VMMs"),
     root("9p", "CONFIG_9P_FS", OnDemand, Any, Wanted, "host directories"),
     root("9pnet_fd", "CONFIG_NET_9P_FD", OnDemand, Any, Wanted, "host directories over vsock"),
     root("9pnet_virtio", "CONFIG_NET_9P_VIRTIO", OnDemand, Virtio, Optional, "host directories over virtio"),
