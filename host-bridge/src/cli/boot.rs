@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::options::{self, FileOption, NicOption};
+use super::signals::Signals;
 use crate::uvm::plan::{DEFAULT_CPUS, DEFAULT_MEMORY_MIB};
 use crate::uvm::{BootPlan, Root};
 use crate::vmm::{Accelerator, Disk, Exit, MacAddress, Machine, Nic, Peers, Pmem, Vmm};
@@ -73,7 +74,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = plan(args)?.machine(Peers::UnixSockets(socket_path))?;
     let machine = tokio::select! {
         machine = Machine::start(config) => machine?,
-        () = signals.next() => return Ok(ExitCode::SUCCESS),
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     let (kept, live) = machine.console().subscribe();
     let copy = tokio::spawn(copy_console(kept, live));
@@ -90,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn follow(machine: Machine, signals: &mut Signals) -> (Exit, String) {
     let exit = tokio::select! {
         exit = machine.ended() => exit,
-        () = signals.next() => {
+        _ = signals.next() => {
             machine.stop().await;
             Exit::Stopped
         }
@@ -151,50 +152,4 @@ fn write_out(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
-}
-
-/// The signals that end a machine in the foreground.
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    #[allow(clippy::unnecessary_wraps)] // The signature is the other platform's.
-    fn catch() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        // Fails only when no handler can be installed; then Ctrl-C ends the process as usual.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -1,25 +1,53 @@
 //! The `lcow` command line.
 
 mod boot;
+mod containers;
+mod images;
 mod options;
+mod run;
+mod signals;
+mod table;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Status of a failure of our own, as with docker.
 const OWN_FAILURE: u8 = 125;
 
+const EXAMPLES: &str = "\
+Examples:
+  docker save busybox -o busybox.tar
+  lcow load busybox.tar                        bring an image here
+  lcow images                                  see what is here
+  lcow run --rm busybox echo hello             run a container in a utility VM of its own
+  lcow run --rm -it busybox sh                 look around in one
+  lcow run --name work busybox touch /done     keep what it wrote
+  lcow ps -a                                   see containers that run or were kept
+  lcow rm work                                 throw one away
+
+Images and containers are in $LCOW_HOME, else in lcow in your data directory. `lcow run --help` tells more.";
+
 /// Linux containers, each in its own utility VM.
 #[derive(Debug, Parser)]
-#[command(name = "lcow", version)]
+#[command(name = "lcow", version, after_help = EXAMPLES)]
 struct Lcow {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a container from an image, in a utility VM of its own.
+    Run(Box<run::Args>),
+    /// Bring images from a file or directory here.
+    Load(images::LoadArgs),
+    /// List the images that are here.
+    Images,
+    /// List the containers that run.
+    Ps(containers::PsArgs),
+    /// Remove containers that have ended, with everything they wrote.
+    Rm(containers::RmArgs),
     /// Utility VMs by themselves.
     #[command(subcommand)]
     Uvm(Uvm),
@@ -44,13 +72,24 @@ pub async fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { OWN_FAILURE } else { 0 });
         }
     };
+    let Some(command) = lcow.command else {
+        let help = Lcow::command().render_long_help();
+        // As above.
+        let _ = table::print(&help.to_string());
+        return ExitCode::SUCCESS;
+    };
     raise_descriptor_limit();
-    let result = match lcow.command {
+    let result = match command {
+        Command::Run(args) => run::run(*args).await,
+        Command::Load(args) => images::load(args),
+        Command::Images => images::list(),
+        Command::Ps(args) => containers::ps(&args),
+        Command::Rm(args) => containers::rm(&args),
         Command::Uvm(Uvm::Boot(args)) => boot::run(args).await,
     };
     result.unwrap_or_else(|error| {
         eprintln!("lcow: {error:#}");
-        ExitCode::from(OWN_FAILURE)
+        ExitCode::from(error.downcast_ref::<run::NotRunnable>().map_or(OWN_FAILURE, |error| error.status))
     })
 }
 
@@ -68,3 +107,13 @@ fn raise_descriptor_limit() {
 
 #[cfg(not(unix))]
 fn raise_descriptor_limit() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Lcow::command().debug_assert();
+    }
+}

@@ -13,4 +13,4 @@ pub use connect::{BootTimes, Stage};
 pub(crate) use connect::{Doors, connect};
 pub use error::GuestError;
 pub use log::{LogLine, Logs};
-pub use process::{Output, Process, Stdio, VmProcess};
+pub use process::{Control, Output, Process, Stdio, VmProcess};

@@ -87,6 +87,28 @@ pub struct Process {
     pub stderr: Option<GuestStream>,
 }
 
+/// What can be done to a process from elsewhere than where its streams are. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control {
+    guest: Guest,
+    container: ContainerId,
+    pid: ProcessId,
+}
+
+impl Control {
+    /// Sends a signal; `None` is SIGKILL in the form in which hosts send it.
+    pub async fn signal(&self, signal: Option<i32>) -> Result<(), GuestError> {
+        let options = signal.map(|signal| SignalOptions { signal });
+        self.guest.call(&self.container, SignalProcess { process_id: self.pid, options }).await.map(|_| ())
+    }
+
+    /// Sets the size of its terminal.
+    pub async fn resize(&self, height: u16, width: u16) -> Result<(), GuestError> {
+        let request = ResizeConsole { process_id: self.pid, height, width };
+        self.guest.call(&self.container, request).await.map(|_| ())
+    }
+}
+
 /// What a process left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
@@ -160,18 +182,19 @@ impl Process {
         Ok(self.guest.call(&self.container, request).await?.exit_code)
     }
 
+    /// A handle for signals and sizes.
+    pub fn control(&self) -> Control {
+        Control { guest: self.guest.clone(), container: self.container.clone(), pid: self.pid }
+    }
+
     /// Sends a signal; `None` is SIGKILL in the form in which hosts send it.
     pub async fn signal(&self, signal: Option<i32>) -> Result<(), GuestError> {
-        let options = signal.map(|signal| SignalOptions { signal });
-        self.guest.call(&self.container, SignalProcess { process_id: self.pid, options }).await.map(|_| ())
+        self.control().signal(signal).await
     }
 
     /// Sets the size of its terminal.
     pub async fn resize(&self, height: u16, width: u16) -> Result<(), GuestError> {
-        self.guest
-            .call(&self.container, ResizeConsole { process_id: self.pid, height, width })
-            .await
-            .map(|_| ())
+        self.control().resize(height, width).await
     }
 
     /// Closes standard input, reads both outputs to their ends and waits for the status.

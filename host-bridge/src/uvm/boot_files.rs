@@ -82,18 +82,9 @@ fn places() -> Vec<PathBuf> {
         if cfg!(windows) { &[] } else { &["/usr/local/share/lcow/boot", "/usr/share/lcow/boot"] };
     beside
         .into_iter()
-        .chain(user_data().map(|data| data.join("lcow").join("boot")))
+        .chain(crate::home::user_data().map(|data| data.join("lcow").join("boot")))
         .chain(system.iter().map(PathBuf::from))
         .collect()
-}
-
-/// The user's data directory: `$XDG_DATA_HOME`, else `~/.local/share`; on Windows `%LOCALAPPDATA%`.
-fn user_data() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if cfg!(windows) {
-        return absolute("LOCALAPPDATA");
-    }
-    absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
 }
 
 /// Whether an ELF kernel has the PVH entry note (name `Xen`, type 18), without which QEMU cannot boot it.

@@ -188,6 +188,11 @@ impl Uvm {
         self.machine.ended().await
     }
 
+    /// Ends the machine at once. What its disks hold is lost or half-written, but nothing of it is left running.
+    pub async fn kill(self) {
+        self.machine.kill().await;
+    }
+
     /// Ends the machine.
     pub async fn stop(self) {
         self.machine.stop().await;

@@ -31,6 +31,10 @@ impl Vmm for Hcs {
         match self.0 {}
     }
 
+    async fn kill(&self) {
+        match self.0 {}
+    }
+
     async fn ended(&self) -> Exit {
         match self.0 {}
     }

@@ -42,6 +42,9 @@ pub trait Vmm: Sized + Send + Sync + 'static {
     /// Ends the machine, writing back what the monitor still holds for its disks.
     fn stop(&self) -> impl Future<Output = ()> + Send;
 
+    /// Ends the machine at once, whatever its disks lack, and waits until it has let go of its files.
+    fn kill(&self) -> impl Future<Output = ()> + Send;
+
     /// Waits for the machine's end.
     fn ended(&self) -> impl Future<Output = Exit> + Send;
 }

@@ -48,6 +48,9 @@ pub(super) fn device(lun: Lun) -> Value {
         "scsi-id": 0,
         "lun": lun.get(),
         "drive": id(lun),
+        // Errors are the guest's to deal with. Otherwise QEMU would stop the whole machine when the host's disk is full.
+        "werror": "report",
+        "rerror": "report",
     })
 }
 

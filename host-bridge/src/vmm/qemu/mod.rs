@@ -123,6 +123,12 @@ impl Vmm for Qemu {
         self.ended().await;
     }
 
+    async fn kill(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.process.signal(Signal::SIGKILL);
+        self.ended().await;
+    }
+
     async fn ended(&self) -> Exit {
         let mut exit = self.exit.clone();
         match exit.wait_for(Option::is_some).await {
