@@ -35,7 +35,7 @@ pub(crate) struct Storage {
 const MODULES_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until PID 1 has loaded what disks and overlays need. What is missing after that fails by itself.
-async fn modules_loaded() {
+pub(crate) async fn modules_loaded() {
     let loaded = async {
         while !boot_modules::storage_ready() {
             tokio::time::sleep(Duration::from_millis(10)).await;
