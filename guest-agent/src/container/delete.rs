@@ -28,9 +28,9 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     cgroup::remove(&container.cgroup)?;
     agent.storage.release_bundle(id).await?;
     if container.scratch != Path::new("") {
-        storage::remove_tree(&container.scratch)?;
+        storage::remove_tree(&container.scratch).await?;
     }
-    remove_bundle(&container.bundle)?;
+    remove_bundle(&container.bundle).await?;
     agent.containers.remove(id);
     Ok(())
 }
@@ -48,12 +48,12 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
 
 /// Removes the bundle with everything in it. With the scratch disk mounted there, only what is ours: the rest is
 /// the disk's, which the host may want to keep.
-pub(super) fn remove_bundle(bundle: &Path) -> Result<(), Error> {
+pub(super) async fn remove_bundle(bundle: &Path) -> Result<(), Error> {
     if !storage::is_mount_point(bundle) {
-        return Ok(storage::remove_tree(bundle)?);
+        return Ok(storage::remove_tree(bundle).await?);
     }
     for name in BUNDLE_FILES {
-        storage::remove_tree(&bundle.join(name))?;
+        storage::remove_tree(&bundle.join(name)).await?;
     }
     Ok(())
 }
