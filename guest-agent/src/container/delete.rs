@@ -6,6 +6,7 @@ use lcow_protocol::ContainerId;
 
 use super::{Container, Error};
 use crate::gcs::Agent;
+use crate::runtime::{self, FailureKind};
 use crate::{cgroup, storage};
 
 const SIGKILL: i32 = 9;
@@ -39,7 +40,11 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
 async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
     if container.init.child().status().is_none() {
         let init = container.init.id().0;
-        agent.runtime.signal(init, SIGKILL).await.map_err(Error::runtime("ending init"))?;
+        match agent.runtime.signal(init, SIGKILL).await {
+            // It ended by itself, and the news of that is under way.
+            Err(runtime::Error::Job(failure)) if failure.kind == FailureKind::NoSuchProcess => {}
+            result => result.map_err(Error::runtime("ending init"))?,
+        }
     }
     container.init.child().exited().await;
     cgroup::kill(&container.cgroup)?;
