@@ -44,7 +44,7 @@ pub(crate) async fn create(
             if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
             }
-            super::delete::remove_bundle(&bundle).unwrap_or_else(|error| {
+            super::delete::remove_bundle(&bundle).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
             });
             Err(error)

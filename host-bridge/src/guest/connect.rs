@@ -70,13 +70,14 @@ fn stream(operation: &'static str) -> impl Fn(io::Error) -> GuestError {
     move |source| GuestError::Stream { operation, source }
 }
 
-/// Serves a booting guest until its protocol is agreed on; `stage` follows. The caller bounds the time.
+/// Serves a booting guest until its protocol is agreed on; `stage` follows. The caller bounds the time, and says when it
+/// began.
 pub(crate) async fn connect(
     doors: Doors,
+    start: Instant,
     stage: &watch::Sender<Stage>,
 ) -> Result<(Guest, BootTimes), GuestError> {
     let Doors { transport, mut entropy, mut log, bridge } = doors;
-    let start = Instant::now();
     let mut times = BootTimes::default();
 
     let mut seed = [0; ports::ENTROPY_BYTES];

@@ -1,6 +1,6 @@
 //! The bridge client against a guest of our own making, without a VM.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lcow_protocol::frame::{self, HEADER_LEN, Header, MAX_TO_GUEST, MAX_TO_HOST};
 use lcow_protocol::{ContainerId, MessageType, VsockPort, ports};
@@ -69,7 +69,7 @@ async fn booted() -> (FakeGuest, FakeBridge, Guest) {
     let doors = Doors::open(&transport).expect("ports");
     let fake = FakeGuest(transport);
     let stage = watch::Sender::new(Stage::Kernel);
-    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, &stage));
+    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, Instant::now(), &stage));
     assert_eq!(*stage.borrow(), Stage::Negotiated);
     (fake, bridge, guest.expect("connected").0)
 }
