@@ -28,6 +28,11 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Err
 /// Creates the tree, moves the calling process into its own cgroup and limits all containers together to the
 /// machine's memory less `reserve` bytes.
 pub(crate) fn prepare(reserve: u64) -> Result<(), Error> {
+    let controllers = Path::new(ROOT).join("cgroup.controllers");
+    if !controllers.exists() {
+        let source = io::Error::other("cgroup version 1 is mounted, and this agent needs version 2");
+        return Err(failed("looking for", &controllers)(source));
+    }
     for name in [AGENT, PODS] {
         let path = Path::new(ROOT).join(name);
         match fs::create_dir(&path) {

@@ -1,19 +1,20 @@
 //! `ExecuteProcess` with an `OciProcess` (spec section 8.5): a further process in a running container.
 
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use lcow_protocol::ProcessId;
 use lcow_protocol::messages::{ProcessParameters, StdioPorts};
+use serde_json::Value;
 
 use super::create::{filter, plan_stdio, set_initial_size};
 use super::job_file::JobFile;
 use super::state::PlannedStdio;
 use super::{Container, Error, runtime_spec};
 use crate::gcs::Agent;
-use crate::process::{self, Process, Relays};
-use crate::runtime::{FailurePipe, ProcessJob, Stdio, TerminalSocket};
+use crate::process::{self, Process, Relays, Wanted};
+use crate::runtime::{Child, FailurePipe, ProcessJob, STATE_ROOT, Stdio, TerminalSocket};
 
 /// Runs the process of `parameters` in `container`.
 pub(crate) async fn exec(
@@ -56,18 +57,13 @@ pub(crate) async fn exec(
             return Err(failures.explain(error).await).map_err(Error::runtime("running the process"));
         }
     };
-    let (started, relays) = match planned {
-        PlannedStdio::Pipes(pipes) => {
-            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams)
-                .map_err(Error::io("connecting the streams of", &process_file.0))?;
-            (Process::new(child, None), relays)
-        }
-        PlannedStdio::Terminal(socket) => {
-            let pty = Rc::new(
-                socket.receive().await.map_err(Error::io("receiving the terminal of", &process_file.0))?,
-            );
-            set_initial_size(&pty, &process);
-            (Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams))
+    let pid = child.pid;
+    let (started, relays) = match connect(child, planned, streams, &process).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            // Nobody could wait for it.
+            let _ = agent.runtime.signal(pid, libc::SIGKILL).await;
+            return Err(error);
         }
     };
     let id = started.id();
@@ -78,4 +74,27 @@ pub(crate) async fn exec(
         started.finish(status);
     });
     Ok(id)
+}
+
+/// Connects a process that runs with the host.
+async fn connect(
+    child: Child,
+    planned: PlannedStdio,
+    streams: Wanted,
+    process: &Value,
+) -> Result<(Rc<Process>, Relays), Error> {
+    let state = Path::new(STATE_ROOT);
+    match planned {
+        PlannedStdio::Pipes(pipes) => {
+            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams)
+                .map_err(Error::io("connecting the streams of a process in", state))?;
+            Ok((Process::new(child, None), relays))
+        }
+        PlannedStdio::Terminal(socket) => {
+            let pty = socket.receive().await.map_err(Error::io("receiving a terminal in", state))?;
+            set_initial_size(&pty, process);
+            let pty = Rc::new(pty);
+            Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams)))
+        }
+    }
 }

@@ -8,7 +8,7 @@ use lcow_protocol::{ContainerId, ProcessId};
 use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
-use crate::process::{self, Relays};
+use crate::process::{self, Relays, Wanted};
 use crate::runtime;
 
 /// Lets init run, with its streams connected to the host's ports.
@@ -25,6 +25,21 @@ pub(crate) async fn start(
     let State::Created(waiting) = container.state.replace(State::Started) else {
         return Err(Error::AlreadyStarted(container.id.clone()));
     };
+    if let Err(error) = let_go(agent, container, waiting, streams).await {
+        // Init has nothing left to do but to end; after this answer the host may delete the container.
+        let _ = agent.runtime.signal(container.init.id().0, libc::SIGKILL).await;
+        container.init.child().exited().await;
+        return Err(error);
+    }
+    Ok(container.init.id())
+}
+
+async fn let_go(
+    agent: &Agent,
+    container: &Container,
+    waiting: Waiting,
+    streams: Wanted,
+) -> Result<(), Error> {
     let Waiting { stdio, failures } = waiting;
     let relays = match stdio {
         InitStdio::Pipes(pipes) => Relays::of_pipes(pipes.into_agent_ends(), streams)
@@ -32,13 +47,9 @@ pub(crate) async fn start(
         InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams),
     };
     container.relays.replace(relays);
-    agent.runtime.start(container.id.as_str()).await.map_err(Error::runtime("starting the container"))?;
-    if let Err(failure) = failures.outcome().await {
-        // Init has nothing left to do but to end; after this answer the host may delete the container.
-        container.init.child().exited().await;
-        return Err(Error::runtime("starting the container")(failure.into()));
-    }
-    Ok(container.init.id())
+    let failed = Error::runtime("starting the container");
+    agent.runtime.start(container.id.as_str()).await.map_err(failed)?;
+    failures.outcome().await.map_err(|failure| Error::runtime("starting the container")(failure.into()))
 }
 
 /// Sends `signal` to a container's init. For the null id, powers the VM off and does not return.

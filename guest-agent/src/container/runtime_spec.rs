@@ -23,6 +23,11 @@ pub(super) fn adapt(spec: &mut Value) -> Result<(), Error> {
     if spec["linux"].is_null() {
         spec["linux"] = json!({});
     }
+    for part in ["/linux", "/process", "/process/capabilities", "/process/user", "/annotations"] {
+        if spec.pointer(part).is_some_and(|value| !value.is_null() && !value.is_object()) {
+            return Err(Error::Invalid(format!("the specification's {part} is not an object")));
+        }
+    }
     adapt_process(&mut spec["process"]);
     if let Some(document) = spec.as_object_mut() {
         // For the host alone; and hooks from a host are not run.
@@ -80,6 +85,11 @@ pub(super) fn confine(process: &mut Value, filter: Option<&Filter>) -> Value {
 pub(super) fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
     if !process.is_object() || process["args"].as_array().is_none_or(Vec::is_empty) {
         return Err(Error::Invalid("process.args is empty".to_owned()));
+    }
+    for part in ["capabilities", "user"] {
+        if !process[part].is_null() && !process[part].is_object() {
+            return Err(Error::Invalid(format!("process.{part} is not an object")));
+        }
     }
     adapt_process(&mut process);
     let own = &spec["process"];
@@ -143,8 +153,12 @@ mod tests {
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
         assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
-        for bad in [json!({"root": {"path": "r"}}), json!({"root": {"path": "/r"}, "process": {"args": []}})]
-        {
+        for bad in [
+            json!({"root": {"path": "/r"}, "process": {"args": ["x"]}, "linux": "x"}),
+            json!({"root": {"path": "/r"}, "process": {"args": ["x"], "capabilities": []}}),
+            json!({"root": {"path": "r"}}),
+            json!({"root": {"path": "/r"}, "process": {"args": []}}),
+        ] {
             assert!(adapt(&mut bad.clone()).is_err(), "{bad}");
         }
     }

@@ -1,5 +1,6 @@
 //! What handlers work on: each part owns its own state, none is shared behind a lock.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use lcow_protocol::{ContainerId, ProcessId};
@@ -21,6 +22,8 @@ pub(crate) struct Agent {
     pub(crate) vm_processes: VmProcesses,
     /// Containers by id.
     pub(crate) containers: Containers,
+    /// Whether the host has set its policy; it may do so once.
+    pub(crate) policy_set: Cell<bool>,
     /// Compiled system call filters.
     pub(crate) filters: Filters,
     /// Disks and layers.
@@ -37,6 +40,7 @@ impl Agent {
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),
+            policy_set: Cell::default(),
             filters: Filters::default(),
             storage: Storage::default(),
             outbound: Outbound::default(),

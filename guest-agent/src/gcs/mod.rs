@@ -120,8 +120,10 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
 
 /// Whatever the single-threaded processes print becomes log lines, so that the log port stays pure JSON.
 async fn log_worker_output(output: pipe::Receiver) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        tracing::warn!(output = line, "container worker");
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while let Ok(1..) = output.read_until(b'\n', &mut line).await {
+        tracing::warn!(output = %String::from_utf8_lossy(&line).trim_end(), "container worker");
+        line.clear();
     }
 }

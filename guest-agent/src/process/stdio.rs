@@ -9,7 +9,7 @@ use lcow_protocol::VsockPort;
 use lcow_protocol::messages::{ProcessParameters, StdioPorts};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
@@ -120,10 +120,7 @@ impl Relays {
             let pty = Rc::clone(pty);
             relays.stdin = Some(tokio::task::spawn_local(type_into(host, pty)));
         }
-        if let Some(host) = streams.stdout {
-            let pty = Rc::clone(pty);
-            relays.output.push(tokio::task::spawn_local(show(pty, host)));
-        }
+        relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), streams.stdout)));
         drop(streams.stderr);
         relays
     }
@@ -184,16 +181,15 @@ async fn type_into(mut host: HostStream, pty: Rc<Pty>) {
     }
 }
 
-/// Terminal to host, until the last process has closed the terminal.
-async fn show(pty: Rc<Pty>, host: HostStream) {
-    let (read, mut write): (ReadHalf<HostStream>, WriteHalf<HostStream>) = split(host);
-    drop(read);
+/// Terminal to host, until the last process has closed the terminal. What nobody listens to is thrown away, as in
+/// [`discard`].
+async fn show(pty: Rc<Pty>, mut host: Option<HostStream>) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = pty.read(&mut chunk).await {
-        if write.write_all(&chunk[..count]).await.is_err() {
-            // As in `discard`.
-            while let Ok(1..) = pty.read(&mut chunk).await {}
-            return;
+        if let Some(stream) = &mut host
+            && stream.write_all(&chunk[..count]).await.is_err()
+        {
+            host = None;
         }
     }
 }

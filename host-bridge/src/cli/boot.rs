@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -14,6 +15,8 @@ use crate::uvm::plan::{DEFAULT_CPUS, DEFAULT_MEMORY_MIB};
 use crate::uvm::{BootPlan, Root};
 use crate::vmm::{Accelerator, Disk, Exit, MacAddress, Machine, Nic, Peers, Pmem, Vmm};
 
+/// Time for the console's last lines to be written after the machine has ended.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// The longest socket path that leaves room for `_` and ten digits in a Unix socket's address.
 const MAX_SOCKET_PATH: usize = 107 - 11;
 
@@ -79,7 +82,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (kept, live) = machine.console().subscribe();
     let copy = tokio::spawn(copy_console(kept, live));
     let (exit, tail) = follow(machine, &mut signals).await;
-    copy.await.context("the console's copy failed")?;
+    // Nobody may be reading our output any more; the status matters more than the last lines.
+    if let Ok(copied) = tokio::time::timeout(LAST_LINES, copy).await {
+        copied.context("the console's copy failed")?;
+    }
     match exit {
         Exit::PoweredOff | Exit::Stopped => Ok(ExitCode::SUCCESS),
         Exit::Reset => Ok(ExitCode::from(1)),

@@ -12,7 +12,7 @@ use crate::transport::TransportError;
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// It answered with an error.
-    #[error("{message}: the guest says: {text}")]
+    #[error("{message}: the guest says: {}", if text.is_empty() { result.to_string() } else { text.clone() })]
     Refused {
         /// The request.
         message: MessageType,

@@ -55,7 +55,7 @@ async fn modify_vm(
         }
         (R::CombinedLayers, Add) => agent.storage.add_layers(settings(raw)?).await?,
         (R::CombinedLayers, Remove) => agent.storage.remove_layers(settings::<CombinedLayers>(raw)?).await?,
-        (R::SecurityPolicy, _) => open_door(&settings(raw)?)?,
+        (R::SecurityPolicy, _) => open_door(agent, &settings(raw)?)?,
         (R::PodCgroupMemoryLimit, Update) => {
             cgroup::limit_pods(agent.options.memory_reserve)
                 .map_err(|error| Failure::new(HResult::FAIL, &error))?;
@@ -74,10 +74,14 @@ fn settings<T: DeserializeOwned>(raw: &Value) -> Result<T, Failure> {
 }
 
 /// Without a policy engine only the policy that allows everything can be kept (spec section 6.10).
-fn open_door(policy: &SecurityPolicy) -> Result<(), Failure> {
+fn open_door(agent: &Agent, policy: &SecurityPolicy) -> Result<(), Failure> {
+    if agent.policy_set.get() {
+        return Err(fail("security policy has already been set".to_owned()));
+    }
     let open = policy.encoded_security_policy.is_empty()
         && matches!(policy.enforcer_type.as_str(), "" | "open_door");
     if open {
+        agent.policy_set.set(true);
         Ok(())
     } else {
         Err(fail("this agent has no policy engine and cannot enforce the policy".to_owned()))

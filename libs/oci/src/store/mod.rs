@@ -210,8 +210,13 @@ impl Store {
         let mut needed = HashSet::new();
         for descriptor in self.names()?.into_values() {
             needed.insert(descriptor.digest.hex());
-            // A manifest that cannot be read must not keep everything else from being cleaned up.
-            let Ok(manifest) = self.document::<Manifest>(&descriptor.digest) else { continue };
+            let manifest = match self.document::<Manifest>(&descriptor.digest) {
+                Ok(manifest) => manifest,
+                // A moment's trouble with a disk is no reason to take an image's layers for unused.
+                Err(error @ StoreError::Io { .. }) => return Err(error),
+                // A manifest that is damaged must not keep everything else from being cleaned up.
+                Err(_) => continue,
+            };
             needed.insert(manifest.config.digest.hex());
             needed.extend(manifest.layers.iter().map(|layer| layer.digest.hex()));
         }
