@@ -1,6 +1,6 @@
 //! The bridge client against a guest of our own making, without a VM.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lcow_protocol::frame::{self, HEADER_LEN, Header, MAX_TO_GUEST, MAX_TO_HOST};
 use lcow_protocol::{ContainerId, MessageType, VsockPort, ports};
@@ -69,9 +69,22 @@ async fn booted() -> (FakeGuest, FakeBridge, Guest) {
     let doors = Doors::open(&transport).expect("ports");
     let fake = FakeGuest(transport);
     let stage = watch::Sender::new(Stage::Kernel);
-    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, &stage));
+    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, &stage, Instant::now()));
     assert_eq!(*stage.borrow(), Stage::Negotiated);
     (fake, bridge, guest.expect("connected").0)
+}
+
+#[tokio::test]
+async fn boot_times_count_from_the_start_that_is_given() {
+    let transport = Transport::default();
+    let doors = Doors::open(&transport).expect("ports");
+    let fake = FakeGuest(transport);
+    let stage = watch::Sender::new(Stage::Kernel);
+    let hour = Duration::from_hours(1);
+    let start = Instant::now().checked_sub(hour).expect("an earlier time");
+    let (_bridge, connected) = tokio::join!(fake.boot(), connect(doors, &stage, start));
+    let times = connected.expect("connected").1;
+    assert!(hour <= times.entropy && times.entropy <= times.log && times.log <= times.negotiated, "{times:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lcow_protocol::messages::{
     Create, DeleteContainerState, HostedSettings, ProcessParameters, SchemaVersion,
@@ -74,7 +74,8 @@ impl Uvm {
         let config = plan.machine(Peers::Listeners(transport))?;
         let luns = (0..config.disks.len()).filter_map(Lun::new).collect();
         let (stage, reached) = watch::channel(Stage::Kernel);
-        let connect = guest::connect(doors, &stage);
+        // A future does nothing before it is polled, and by then the monitor runs: the clock is not its business.
+        let connect = guest::connect(doors, &stage, Instant::now());
         let machine = Machine::start(config).await?;
         let tail = || machine.console().tail();
         let result = tokio::select! {
