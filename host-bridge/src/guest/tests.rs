@@ -84,7 +84,10 @@ async fn boot_times_count_from_the_start_that_is_given() {
     let start = Instant::now().checked_sub(hour).expect("an earlier time");
     let (_bridge, connected) = tokio::join!(fake.boot(), connect(doors, &stage, start));
     let times = connected.expect("connected").1;
-    assert!(hour <= times.entropy && times.entropy <= times.log && times.log <= times.negotiated, "{times:?}");
+    assert!(
+        hour <= times.entropy && times.entropy <= times.log && times.log <= times.negotiated,
+        "{times:?}"
+    );
 }
 
 #[tokio::test]
