@@ -86,8 +86,7 @@ async fn seccomp(lab: Arc<Lab>) -> Result<()> {
         "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
     });
     container.create(&uvm).await?;
-    let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
-    drop(init.stdout.take());
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
     let script = "grep Seccomp: /proc/self/status; grep CapEff /proc/self/status; mkdir /x 2>&1; id -u";
     for user in [0, 1000] {
         let process = json!({"args": ["/bin/busybox", "sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"],

@@ -11,12 +11,13 @@ use lcow_protocol::envelope::{Message, RequestBase};
 use lcow_protocol::messages::{ContainerNotification, HostedSettings, SchemaVersion};
 use serde_json::Value;
 
+use super::job_file::JobFile;
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
 use super::{Container, Error, guest_path, identity_files, runtime_spec};
 use crate::cgroup;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
-use crate::runtime::{self, ContainerJob, FailurePipe, STATE_ROOT, Stdio, TerminalSocket};
+use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT, Stdio, TerminalSocket};
 
 /// The oldest container document that is understood.
 const OLDEST_SCHEMA: SchemaVersion = SchemaVersion { major: 2, minor: 1 };
@@ -43,7 +44,7 @@ pub(crate) async fn create(
             if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
             }
-            super::delete::remove_bundle(&bundle).unwrap_or_else(|error| {
+            super::delete::remove_bundle(&bundle).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
             });
             Err(error)
@@ -90,8 +91,13 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     let cgroups_path = format!("/pods/{id}");
     spec["linux"]["cgroupsPath"] = cgroups_path.as_str().into();
     create_working_directory(&spec, &root);
-    write_config(&bundle, &spec)?;
-    let (child, waiting, terminal) = create_init(agent, id, &bundle, &spec).await?;
+    let filter = filter(agent, &spec).await?;
+    let mut config = spec.clone();
+    let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
+    // The executor has it.
+    config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
+    write_config(&bundle, &config)?;
+    let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
     Ok(Rc::new(Container {
         id: base.container_id.clone(),
         activity: base.activity_id,
@@ -105,6 +111,14 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         relays: RefCell::new(Relays::default()),
         execs: RefCell::default(),
     }))
+}
+
+/// The compiled system call filter of a specification, if it has a profile.
+pub(super) async fn filter(agent: &Agent, spec: &Value) -> Result<Option<Rc<Filter>>, Error> {
+    match &spec["linux"]["seccomp"] {
+        Value::Null => Ok(None),
+        profile => Ok(Some(agent.filters.get(profile).await?)),
+    }
 }
 
 fn create_bundle(bundle: &Path) -> Result<(), Error> {
@@ -131,7 +145,13 @@ fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
 
 type Init = (runtime::Child, Waiting, Option<Rc<crate::process::Pty>>);
 
-async fn create_init(agent: &Agent, id: &str, bundle: &Path, spec: &Value) -> Result<Init, Error> {
+async fn create_init(
+    agent: &Agent,
+    id: &str,
+    bundle: &Path,
+    spec: &Value,
+    confinement: &JobFile,
+) -> Result<Init, Error> {
     let planned = plan_stdio(&spec["process"])?;
     let (failures, failure_writer) = FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
     let (stdio, mut fds): (Stdio, Vec<RawFd>) = match &planned {
@@ -141,7 +161,12 @@ async fn create_init(agent: &Agent, id: &str, bundle: &Path, spec: &Value) -> Re
         }
     };
     fds.push(failure_writer.raw());
-    let job = ContainerJob { id: id.to_owned(), bundle: bundle.to_owned(), stdio };
+    let job = ContainerJob {
+        id: id.to_owned(),
+        bundle: bundle.to_owned(),
+        confinement: confinement.0.clone(),
+        stdio,
+    };
     let created = agent.runtime.create(job, &fds).await;
     drop(failure_writer);
     let child = match created {

@@ -6,6 +6,7 @@ use lcow_protocol::ContainerId;
 
 use super::{Container, Error};
 use crate::gcs::Agent;
+use crate::runtime::{self, FailureKind};
 use crate::{cgroup, storage};
 
 const SIGKILL: i32 = 9;
@@ -28,9 +29,9 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     cgroup::remove(&container.cgroup)?;
     agent.storage.release_bundle(id).await?;
     if container.scratch != Path::new("") {
-        storage::remove_tree(&container.scratch)?;
+        storage::remove_tree(&container.scratch).await?;
     }
-    remove_bundle(&container.bundle)?;
+    remove_bundle(&container.bundle).await?;
     agent.containers.remove(id);
     Ok(())
 }
@@ -39,7 +40,11 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
 async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
     if container.init.child().status().is_none() {
         let init = container.init.id().0;
-        agent.runtime.signal(init, SIGKILL).await.map_err(Error::runtime("ending init"))?;
+        match agent.runtime.signal(init, SIGKILL).await {
+            // It ended by itself, and the news of that is under way.
+            Err(runtime::Error::Job(failure)) if failure.kind == FailureKind::NoSuchProcess => {}
+            result => result.map_err(Error::runtime("ending init"))?,
+        }
     }
     container.init.child().exited().await;
     cgroup::kill(&container.cgroup)?;
@@ -48,12 +53,12 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
 
 /// Removes the bundle with everything in it. With the scratch disk mounted there, only what is ours: the rest is
 /// the disk's, which the host may want to keep.
-pub(super) fn remove_bundle(bundle: &Path) -> Result<(), Error> {
+pub(super) async fn remove_bundle(bundle: &Path) -> Result<(), Error> {
     if !storage::is_mount_point(bundle) {
-        return Ok(storage::remove_tree(bundle)?);
+        return Ok(storage::remove_tree(bundle).await?);
     }
     for name in BUNDLE_FILES {
-        storage::remove_tree(&bundle.join(name))?;
+        storage::remove_tree(&bundle.join(name)).await?;
     }
     Ok(())
 }

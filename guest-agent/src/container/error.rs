@@ -68,6 +68,9 @@ pub(crate) enum Error {
     /// The host's stdio ports.
     #[error(transparent)]
     Dial(#[from] transport::DialError),
+    /// Its system call filter.
+    #[error(transparent)]
+    Filter(#[from] runtime::FilterError),
     /// Its directories.
     #[error(transparent)]
     Storage(#[from] storage::Error),

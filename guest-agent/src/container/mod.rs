@@ -9,6 +9,7 @@ mod error;
 mod exec;
 mod guest_path;
 mod identity_files;
+mod job_file;
 mod lifecycle;
 mod registry;
 mod runtime_spec;

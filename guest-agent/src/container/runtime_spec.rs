@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::user;
+use crate::runtime::Filter;
 
 /// Capabilities that loading a seccomp profile late needs; see `runtime::executor`.
 const FOR_CONFINING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
@@ -63,23 +64,25 @@ pub(super) fn owner(process: &Value) -> (u32, u32) {
     (id("uid"), id("gid"))
 }
 
-/// An exec: the process for libcontainer, and what its executor does afterwards.
-pub(super) struct ExecPlan {
-    pub(super) process: Value,
-    pub(super) confinement: Value,
+/// What a process leaves to its executor: its filter, and the capabilities that it has after loading that.
+pub(super) fn confine(process: &mut Value, filter: Option<&Filter>) -> Value {
+    let Some(filter) = filter else { return json!({}) };
+    let capabilities = process["capabilities"].clone();
+    if !capabilities.is_null() {
+        for set in ["bounding", "effective", "permitted"] {
+            add_capabilities(&mut process["capabilities"][set]);
+        }
+    }
+    json!({"program": filter.program, "flags": filter.flags, "capabilities": capabilities})
 }
 
-/// Prepares an exec in the container of `spec` (spec section 8.5).
-pub(super) fn plan_exec(spec: &Value, mut process: Value, root: &Path) -> Result<ExecPlan, Error> {
+/// The process of an exec in the container of `spec` (spec section 8.5).
+pub(super) fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
     if !process.is_object() || process["args"].as_array().is_none_or(Vec::is_empty) {
         return Err(Error::Invalid("process.args is empty".to_owned()));
     }
     adapt_process(&mut process);
     let own = &spec["process"];
-    process["rlimits"] = own["rlimits"].clone();
-    if process["rlimits"].is_null() {
-        process.as_object_mut().map(|process| process.remove("rlimits"));
-    }
     let names_user = process["user"]["username"].as_str().is_some_and(|name| !name.is_empty());
     let inherits = own["user"]["username"].as_str().is_some_and(|name| !name.is_empty());
     if names_user {
@@ -88,24 +91,16 @@ pub(super) fn plan_exec(spec: &Value, mut process: Value, root: &Path) -> Result
     } else if inherits || process["user"].is_null() {
         process["user"] = own["user"].clone();
     }
-    if process["capabilities"].is_null() {
-        process["capabilities"] = own["capabilities"].clone();
-    }
-    if process["env"].is_null() {
-        process["env"] = own["env"].clone();
-    }
-    let seccomp = spec["linux"]["seccomp"].clone();
-    let capabilities = process["capabilities"].clone();
-    if capabilities.is_null() {
-        process.as_object_mut().map(|process| process.remove("capabilities"));
-    } else if !seccomp.is_null() {
-        for set in ["bounding", "effective", "permitted"] {
-            add_capabilities(&mut process["capabilities"][set]);
+    process["rlimits"] = own["rlimits"].clone();
+    for inherited in ["capabilities", "env"] {
+        if process[inherited].is_null() {
+            process[inherited] = own[inherited].clone();
         }
     }
-    let confinement =
-        if seccomp.is_null() { json!({}) } else { json!({"seccomp": seccomp, "capabilities": capabilities}) };
-    Ok(ExecPlan { process, confinement })
+    if let Some(fields) = process.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    Ok(process)
 }
 
 fn add_capabilities(set: &mut Value) {
@@ -155,27 +150,26 @@ mod tests {
     }
 
     #[test]
-    fn an_exec_gets_the_containers_limits_user_and_profile() {
+    fn an_exec_gets_the_containers_limits_user_and_capabilities() {
         let process = json!({"args": ["id"], "noNewPrivileges": false});
-        let plan = plan_exec(&spec(), process, Path::new("/")).unwrap();
-        assert_eq!(plan.process["user"]["uid"], 5);
-        assert_eq!(plan.process["rlimits"][0]["hard"], 2);
-        assert_eq!(
-            plan.process["capabilities"]["effective"],
-            json!(["CAP_KILL", "CAP_SYS_ADMIN", "CAP_SETPCAP"])
-        );
-        assert_eq!(plan.confinement["capabilities"]["effective"], json!(["CAP_KILL"]));
-        assert_eq!(plan.confinement["seccomp"]["defaultAction"], "SCMP_ACT_ALLOW");
+        let process = exec_process(&spec(), process, Path::new("/")).unwrap();
+        assert_eq!(process["user"]["uid"], 5);
+        assert_eq!(process["rlimits"][0]["hard"], 2);
+        assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL"]));
+        assert!(process.get("noNewPrivileges").is_none() && process.get("env").is_none());
+        assert!(exec_process(&spec(), json!({"args": []}), Path::new("/")).is_err());
     }
 
     #[test]
-    fn without_a_profile_an_exec_gets_no_capability_that_it_does_not_have() {
-        let mut spec = spec();
-        spec["linux"]["seccomp"] = Value::Null;
-        let plan =
-            plan_exec(&spec, json!({"args": ["id"], "user": {"uid": 1, "gid": 1}}), Path::new("/")).unwrap();
-        assert_eq!(plan.process["capabilities"]["effective"], json!(["CAP_KILL"]));
-        assert_eq!(plan.confinement, json!({}));
+    fn the_capabilities_for_loading_a_filter_are_added_only_with_one() {
+        let mut process = spec()["process"].clone();
+        assert_eq!(confine(&mut process, None), json!({}));
+        assert_eq!(process, spec()["process"]);
+        let filter = Filter { program: vec![1], flags: 2 };
+        let confinement = confine(&mut process, Some(&filter));
+        assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL", "CAP_SYS_ADMIN", "CAP_SETPCAP"]));
+        assert_eq!(confinement["capabilities"]["effective"], json!(["CAP_KILL"]));
+        assert_eq!((&confinement["program"], &confinement["flags"]), (&json!([1]), &json!(2)));
     }
 
     #[test]

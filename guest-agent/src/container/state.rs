@@ -22,9 +22,8 @@ pub(crate) struct Container {
     pub(super) bundle: PathBuf,
     /// Removed with the container; empty if the host named none.
     pub(super) scratch: PathBuf,
-    /// The specification as it was given to libcontainer.
+    /// The specification, before its filter and capabilities were split off for the executor.
     pub(super) spec: Value,
-    /// The user string of the specification, for execs that name no user.
     pub(super) cgroup: PathBuf,
     /// Its pid namespace is its own, so nothing in it outlives init.
     pub(super) owns_pid_namespace: bool,

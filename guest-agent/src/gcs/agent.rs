@@ -8,7 +8,7 @@ use super::Options;
 use crate::bridge::Outbound;
 use crate::container::Containers;
 use crate::process::VmProcesses;
-use crate::runtime;
+use crate::runtime::{self, Filters};
 use crate::storage::Storage;
 
 /// The agent's parts.
@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     pub(crate) vm_processes: VmProcesses,
     /// Containers by id.
     pub(crate) containers: Containers,
+    /// Compiled system call filters.
+    pub(crate) filters: Filters,
     /// Disks and layers.
     pub(crate) storage: Storage,
     /// Frames on their way to the host.
@@ -35,6 +37,7 @@ impl Agent {
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),
+            filters: Filters::default(),
             storage: Storage::default(),
             outbound: Outbound::default(),
         })

@@ -67,16 +67,21 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.0, OPEN_FILES.1).map_err(system("limiting open files"))?;
     mounts::mount_all()?;
     let kmsg = Kmsg::open();
+    // The kernel's time stamps make a boot profile of these.
+    kmsg.info("init: file systems are mounted");
     let options = Options::parse(args)?;
     if options.writable_overlays {
         mounts::overlay_writable_directories()?;
     }
     cgroups::mount(&kmsg)?;
     loopback::bring_up(&kmsg);
+    kmsg.info("init: loading modules");
     modules::load(modules::Stage::Connect, &kmsg);
+    kmsg.info("init: asking the host for entropy");
     if let Some(port) = options.entropy_port {
         entropy::seed(port, &kmsg);
     }
+    kmsg.info("init: starting the main program");
     let main = start(&options.program)?;
     load_rest_of_modules(&kmsg);
     let status = reap::until_exit(main).map_err(system("reaping"))?;

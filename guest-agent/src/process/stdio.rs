@@ -191,7 +191,40 @@ async fn show(pty: Rc<Pty>, host: HostStream) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = pty.read(&mut chunk).await {
         if write.write_all(&chunk[..count]).await.is_err() {
+            // As in `discard`.
+            while let Ok(1..) = pty.read(&mut chunk).await {}
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::write;
+
+    use super::*;
+
+    /// More than a terminal holds.
+    const MUCH: usize = 1 << 20;
+
+    #[test]
+    fn a_host_that_has_gone_does_not_block_a_terminal() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let (pty, slave) = Pty::open().unwrap();
+            let (host, ours) = tokio::net::UnixStream::pair().unwrap();
+            drop(host);
+            let streams = Wanted { stdout: Some(HostStream::Unix(ours)), ..Wanted::default() };
+            let relays = Relays::of_terminal(&Rc::new(pty), streams);
+            let writer = tokio::task::spawn_blocking(move || {
+                let mut left = MUCH;
+                while left > 0 {
+                    left -= write(&slave, &[b'x'; 4096]).unwrap().min(left);
+                }
+            });
+            writer.await.unwrap();
+            relays.finish().await;
+        });
     }
 }

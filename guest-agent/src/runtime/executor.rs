@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use libcontainer::oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Spec};
+use libcontainer::oci_spec::runtime::{LinuxCapabilities, Spec};
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::errno::Errno;
@@ -20,12 +20,17 @@ use serde::{Deserialize, Serialize};
 use super::messages::JobFailure;
 use crate::sys;
 
-/// What an exec'd process gets only here. libcontainer builds an exec without the container's seccomp profile;
-/// and loading one without `noNewPrivileges` needs capabilities that the process may not keep. So the process
-/// comes here with those two added, loads the profile, and only then drops to its own set.
+/// What a container's process gets only here (see `filter` for why not from libcontainer). Loading a filter without
+/// `noNewPrivileges` needs capabilities that the process may not keep. So the process comes here with those added,
+/// loads the filter, and only then drops to its own set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Confinement {
-    seccomp: Option<LinuxSeccomp>,
+    /// `struct sock_filter` after `struct sock_filter`.
+    program: Vec<u8>,
+    /// For `seccomp(2)`.
+    flags: u32,
+    /// Its own set; `None` keeps what libcontainer has given it.
     capabilities: Option<LinuxCapabilities>,
 }
 
@@ -33,14 +38,14 @@ pub(super) struct Confinement {
 #[derive(Clone)]
 pub(super) struct TypedExecutor {
     failures: Rc<OwnedFd>,
-    confinement: Option<Rc<Confinement>>,
+    confinement: Rc<Confinement>,
     environment: Rc<std::cell::RefCell<Vec<CString>>>,
 }
 
 impl TypedExecutor {
-    /// An executor that reports failures to `failures`; with `confinement` it runs an exec.
-    pub(super) fn new(failures: Rc<OwnedFd>, confinement: Option<Confinement>) -> Self {
-        Self { failures, confinement: confinement.map(Rc::new), environment: Rc::default() }
+    /// An executor that reports failures to `failures`.
+    pub(super) fn new(failures: Rc<OwnedFd>, confinement: Confinement) -> Self {
+        Self { failures, confinement: Rc::new(confinement), environment: Rc::default() }
     }
 
     /// Reports `failure`; the text that goes back to libcontainer is the same.
@@ -53,10 +58,10 @@ impl TypedExecutor {
     }
 
     fn confine(&self) -> Result<(), JobFailure> {
-        let Some(confinement) = &self.confinement else { return Ok(()) };
-        if let Some(seccomp) = &confinement.seccomp {
-            libcontainer::seccomp::initialize_seccomp(seccomp)
-                .map_err(|error| JobFailure::other(format!("loading the seccomp profile: {error}")))?;
+        let confinement = &self.confinement;
+        if !confinement.program.is_empty() {
+            sys::load_filter(&confinement.program, confinement.flags)
+                .map_err(|error| JobFailure::other(format!("loading the seccomp filter: {error}")))?;
         }
         if let Some(capabilities) = &confinement.capabilities {
             let syscall = create_syscall();

@@ -56,6 +56,8 @@ pub(crate) struct ContainerJob {
     pub(crate) id: String,
     /// The directory with `config.json`.
     pub(crate) bundle: PathBuf,
+    /// File with what the executor does before init's program runs.
+    pub(crate) confinement: PathBuf,
     /// Its standard streams.
     pub(crate) stdio: Stdio,
 }
@@ -67,7 +69,7 @@ pub(crate) struct ProcessJob {
     pub(crate) id: String,
     /// File with the OCI `process` object, prepared for libcontainer.
     pub(crate) process: PathBuf,
-    /// File with what libcontainer does not do for an exec: the seccomp profile and the final capabilities.
+    /// File with what the executor does before the program runs.
     pub(crate) confinement: PathBuf,
     /// Its standard streams.
     pub(crate) stdio: Stdio,

@@ -14,6 +14,7 @@
 mod client;
 mod executor;
 mod failure_pipe;
+mod filter;
 mod messages;
 mod parent;
 mod spawn;
@@ -21,6 +22,7 @@ mod worker;
 
 pub(crate) use client::{Child, Client, Error};
 pub(crate) use failure_pipe::FailurePipe;
+pub(crate) use filter::{Error as FilterError, Filter, Filters};
 pub(crate) use messages::{ContainerJob, FailureKind, ProcessJob, SpawnJob, Stdio, TerminalSocket};
 pub(crate) use parent::{Handle as ParentHandle, fork as fork_parent};
 

@@ -144,7 +144,13 @@ impl Parent {
                 let result = spawn::spawn(&job, fds);
                 self.finish(id, result.map(Some))?;
             }
-            Ok(Request::Job(id, job)) => self.start_worker(id, job, fds)?,
+            Ok(Request::Job(id, job)) => {
+                // Containers may have used up all processes for now; that must not end the machine.
+                if let Err(error) = self.start_worker(id, job, fds) {
+                    let failure = JobFailure::other(format!("starting a container worker: {error}"));
+                    self.report(&Event::Done(id, Err(failure)))?;
+                }
+            }
             Err(error) => eprintln!("worker parent: malformed request: {error}"),
         }
         Ok(true)

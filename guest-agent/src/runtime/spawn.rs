@@ -1,6 +1,7 @@
 //! VM-level processes (spec section 8.6): run in the agent's own namespaces and cgroup.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -21,7 +22,7 @@ pub(super) fn spawn(job: &SpawnJob, fds: Vec<OwnedFd>) -> Result<u32, JobFailure
         search(name, &path).map_err(|errno| JobFailure::exec(name, errno))?
     };
     let mut command = Command::new(program);
-    command.args(&job.args[1..]).env_clear().envs(&job.environment);
+    command.arg0(name).args(&job.args[1..]).env_clear().envs(&job.environment);
     command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
     if !job.directory.is_empty() {
         if !std::path::Path::new(&job.directory).is_dir() {

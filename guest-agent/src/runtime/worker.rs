@@ -30,8 +30,15 @@ fn failure_pipe(fds: &mut Vec<OwnedFd>) -> Result<Rc<OwnedFd>, JobFailure> {
     fds.pop().map(Rc::new).ok_or_else(|| JobFailure::other("the failure pipe is missing"))
 }
 
+fn confinement(path: &Path) -> Result<Confinement, JobFailure> {
+    let failed =
+        |error: &dyn std::fmt::Display| JobFailure::other(format!("reading {}: {error}", path.display()));
+    let text = fs::read(path).map_err(|error| failed(&error))?;
+    serde_json::from_slice(&text).map_err(|error| failed(&error))
+}
+
 fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
-    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, None);
+    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, confinement(&job.confinement)?);
     let container = builder(&job.id, &job.stdio, fds, executor)
         .and_then(|builder| {
             builder.as_init(&job.bundle).with_systemd(false).with_detach(true).as_sibling(true).build()
@@ -42,11 +49,7 @@ fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> 
 }
 
 fn exec(job: &ProcessJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
-    let text = fs::read(&job.confinement)
-        .map_err(|error| JobFailure::other(format!("reading {}: {error}", job.confinement.display())))?;
-    let confinement: Confinement = serde_json::from_slice(&text)
-        .map_err(|error| JobFailure::other(format!("reading {}: {error}", job.confinement.display())))?;
-    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, Some(confinement));
+    let executor = TypedExecutor::new(failure_pipe(&mut fds)?, confinement(&job.confinement)?);
     let pid = builder(&job.id, &job.stdio, fds, executor)
         .and_then(|builder| {
             builder.as_tenant().with_process(Some(&job.process)).with_detach(true).as_sibling(true).build()

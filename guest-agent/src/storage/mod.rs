@@ -10,7 +10,7 @@ mod tree;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lcow_protocol::ContainerId;
@@ -19,8 +19,7 @@ use crate::boot_modules;
 
 pub(crate) use error::Error;
 pub(crate) use mounts::is_mount_point;
-pub(crate) use scsi::{Address as ScsiAddress, unplug};
-pub(crate) use tree::remove as remove_tree;
+pub(crate) use scsi::Address as ScsiAddress;
 
 /// What was set up for the host, so that taking it down does not depend on what the host repeats.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ pub(crate) struct Storage {
 const MODULES_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until PID 1 has loaded what disks and overlays need. What is missing after that fails by itself.
-async fn modules_loaded() {
+pub(crate) async fn modules_loaded() {
     let loaded = async {
         while !boot_modules::storage_ready() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -44,6 +43,17 @@ async fn modules_loaded() {
     if tokio::time::timeout(MODULES_PATIENCE, loaded).await.is_err() {
         tracing::warn!("PID 1 has not loaded the modules for disks");
     }
+}
+
+/// Lets go of a disk that the host is about to take away. The kernel writes back what the disk still caches.
+pub(crate) async fn unplug(address: ScsiAddress) -> Result<(), Error> {
+    blocking(move || scsi::unplug(address)).await
+}
+
+/// Removes `path` and everything in it, which may be all that a container has written.
+pub(crate) async fn remove_tree(path: &Path) -> Result<(), Error> {
+    let path = path.to_owned();
+    blocking(move || tree::remove(&path)).await
 }
 
 /// Runs file-system work that may block on a thread of its own.

@@ -142,7 +142,7 @@ fn is_not_there_yet(error: &io::Error) -> bool {
 }
 
 /// Lets go of a disk that the host is about to take away. One that is gone is fine.
-pub(crate) fn unplug(address: Address) -> Result<(), Error> {
+pub(super) fn unplug(address: Address) -> Result<(), Error> {
     let path = Sysfs::default().device(address)?.join("delete");
     match fs::write(&path, "1\n") {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("writing", &path)(error)),

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::Error;
 
 /// Removes `path` and everything in it. What is gone is fine; a mount inside stops the removal there.
-pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::io("looking at", path))?,

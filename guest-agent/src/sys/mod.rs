@@ -207,3 +207,25 @@ pub(crate) fn is_hyper_v() -> bool {
         std::path::Path::new("/sys/bus/vmbus").exists()
     }
 }
+
+/// Loads a system call filter: `struct sock_filter` after `struct sock_filter`, for the calling thread.
+pub(crate) fn load_filter(program: &[u8], flags: u32) -> nix::Result<()> {
+    const SECCOMP_SET_MODE_FILTER: c_int = 1;
+    // Copied, because bytes may not be aligned as the structure has to be.
+    let mut code: Vec<libc::sock_filter> = program
+        .chunks_exact(size_of::<libc::sock_filter>())
+        .map(|op| libc::sock_filter {
+            code: u16::from_ne_bytes([op[0], op[1]]),
+            jt: op[2],
+            jf: op[3],
+            k: u32::from_ne_bytes([op[4], op[5], op[6], op[7]]),
+        })
+        .collect();
+    let len = u16::try_from(code.len()).map_err(|_| Errno::E2BIG)?;
+    let fprog = libc::sock_fprog { len, filter: code.as_mut_ptr() };
+    // SAFETY: the kernel reads `len` instructions, which live until the call returns, and checks them.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, libc::c_long::from(flags), &raw const fprog)
+    })
+    .map(drop)
+}

@@ -117,13 +117,13 @@ impl Containers {
         remove_directory(&directory)
     }
 
-    /// Removes what nobody will ask for: containers that were to go with their end, and directories without a record,
-    /// when the process that held them is gone. The caller holds the lock.
+    /// Removes what nobody will ask for: containers that were to go with their end or never ran, and directories without
+    /// a record, when the process that held them is gone. The caller holds the lock.
     fn forget_dead(&self) -> Result<(), ContainersError> {
         for directory in self.directories()? {
             // A damaged record tells nothing; what is beside it may be worth something.
             let Ok(record) = Record::read(&directory.join(RECORD)) else { continue };
-            let goes = record.is_none_or(|record| record.remove_at_end);
+            let goes = record.is_none_or(|record| record.remove_at_end || record.state == State::Created);
             if goes && !is_held(&directory)? {
                 remove_directory(&directory)?;
             }
@@ -232,6 +232,7 @@ mod tests {
             reservation.running().expect("running");
             reservation.vanish();
         }
+        containers.reserve(wanted(Some("interrupted"), false)).expect("reserved").vanish();
         fs::create_dir(containers.root.join("half-made")).expect("directory");
         assert_eq!(conditions(&containers), [("kept".to_owned(), Condition::Dead)]);
         assert_eq!(containers.directories().expect("list").len(), 1);

@@ -35,7 +35,7 @@ impl Stage {
     }
 }
 
-/// Times from just before the machine was started.
+/// Times since the machine was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootTimes {
     /// `/init` dialled for entropy.
@@ -70,12 +70,12 @@ fn stream(operation: &'static str) -> impl Fn(io::Error) -> GuestError {
     move |source| GuestError::Stream { operation, source }
 }
 
-/// Serves a booting guest until its protocol is agreed on; `stage` follows, and times count from `start`. The caller bounds
-/// the time.
+/// Serves a booting guest until its protocol is agreed on; `stage` follows. The caller bounds the time, and says when it
+/// began.
 pub(crate) async fn connect(
     doors: Doors,
-    stage: &watch::Sender<Stage>,
     start: Instant,
+    stage: &watch::Sender<Stage>,
 ) -> Result<(Guest, BootTimes), GuestError> {
     let Doors { transport, mut entropy, mut log, bridge } = doors;
     let mut times = BootTimes::default();

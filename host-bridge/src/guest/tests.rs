@@ -69,7 +69,7 @@ async fn booted() -> (FakeGuest, FakeBridge, Guest) {
     let doors = Doors::open(&transport).expect("ports");
     let fake = FakeGuest(transport);
     let stage = watch::Sender::new(Stage::Kernel);
-    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, &stage, Instant::now()));
+    let (bridge, guest) = tokio::join!(fake.boot(), connect(doors, Instant::now(), &stage));
     assert_eq!(*stage.borrow(), Stage::Negotiated);
     (fake, bridge, guest.expect("connected").0)
 }
@@ -82,7 +82,7 @@ async fn boot_times_count_from_the_start_that_is_given() {
     let stage = watch::Sender::new(Stage::Kernel);
     let hour = Duration::from_hours(1);
     let start = Instant::now().checked_sub(hour).expect("an earlier time");
-    let (_bridge, connected) = tokio::join!(fake.boot(), connect(doors, &stage, start));
+    let (_bridge, connected) = tokio::join!(fake.boot(), connect(doors, start, &stage));
     let times = connected.expect("connected").1;
     assert!(
         hour <= times.entropy && times.entropy <= times.log && times.log <= times.negotiated,

@@ -74,8 +74,7 @@ impl Uvm {
         let config = plan.machine(Peers::Listeners(transport))?;
         let luns = (0..config.disks.len()).filter_map(Lun::new).collect();
         let (stage, reached) = watch::channel(Stage::Kernel);
-        // A future does nothing before it is polled, and by then the monitor runs: the clock is not its business.
-        let connect = guest::connect(doors, &stage, Instant::now());
+        let connect = guest::connect(doors, Instant::now(), &stage);
         let machine = Machine::start(config).await?;
         let tail = || machine.console().tail();
         let result = tokio::select! {

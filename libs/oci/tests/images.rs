@@ -250,6 +250,21 @@ fn a_damaged_layer_is_named_and_leaves_nothing() {
 }
 
 #[test]
+fn loading_again_repairs_a_layer_that_changed_in_the_store() {
+    let bench = Bench::new();
+    let layout = bench.path("layout");
+    image("a").write_layout(&layout).unwrap();
+    bench.load("layout").unwrap();
+    let name = first_layer(&layout).hex();
+    let whole = fs::read(layout.join("blobs/sha256").join(&name)).unwrap();
+    let stored = bench.path("store/blobs/sha256").join(&name);
+    assert_eq!(fs::read(&stored).unwrap(), whole);
+    fs::write(&stored, vec![0; whole.len()]).unwrap();
+    bench.load("layout").unwrap();
+    assert_eq!(fs::read(&stored).unwrap(), whole);
+}
+
+#[test]
 fn a_layer_that_changes_in_the_store_is_noticed_at_its_end() {
     let bench = Bench::new();
     // Content that cannot be packed: every bit of the blob matters.

@@ -8,7 +8,7 @@ use lcow_protocol::messages::{ExecuteProcess, ExecuteProcessResponse};
 use crate::bridge::Failure;
 use crate::bridge::dispatch::Reply;
 use crate::gcs::Agent;
-use crate::{container, process};
+use crate::{container, process, storage};
 
 pub(in crate::bridge) async fn handle(
     agent: Rc<Agent>,
@@ -18,6 +18,8 @@ pub(in crate::bridge) async fn handle(
     let parameters = message.settings.process_parameters.0;
     let ports = message.settings.vsock_stdio_relay_settings;
     let process_id = if base.container_id.is_null() || parameters.create_in_utility_vm {
+        // Such a process may look at disks itself.
+        storage::modules_loaded().await;
         let streams = process::dial(&parameters, ports).await?;
         agent.vm_processes.start(&agent.runtime, parameters, streams).await?
     } else {

@@ -51,7 +51,7 @@ async fn modify_vm(
         }
         (R::SCSIDevice, Remove) => {
             let ScsiDevice { controller, lun } = settings(raw)?;
-            storage::unplug(storage::ScsiAddress { controller, lun })?;
+            storage::unplug(storage::ScsiAddress { controller, lun }).await?;
         }
         (R::CombinedLayers, Add) => agent.storage.add_layers(settings(raw)?).await?,
         (R::CombinedLayers, Remove) => agent.storage.remove_layers(settings::<CombinedLayers>(raw)?).await?,

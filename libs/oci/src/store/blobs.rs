@@ -10,7 +10,8 @@ const MAX_DOCUMENT: u64 = 16 << 20;
 const BUFFER: usize = 512 * 1024;
 
 impl Store {
-    /// Add the blob that `source` yields if it is `digest` and `size` bytes long. One that is there already is not read.
+    /// Add the blob that `source` yields if it is `digest` and `size` bytes long. `source` is not read if the blob is there
+    /// already; one that has been damaged since is replaced.
     pub fn add(
         &self,
         mut source: impl Read,
@@ -18,8 +19,7 @@ impl Store {
         size: u64,
         held: &Ingest,
     ) -> Result<(), StoreError> {
-        let path = self.blob_path(digest);
-        if path.metadata().is_ok_and(|found| found.len() == size) {
+        if self.is_whole(digest, size) {
             return Ok(());
         }
         // One byte more than promised is enough to notice.
@@ -73,6 +73,15 @@ impl Store {
     pub(crate) fn temporary(&self) -> Result<tempfile::NamedTempFile, StoreError> {
         let directory = self.temporary_directory();
         tempfile::NamedTempFile::new_in(&directory).map_err(StoreError::io("creating a file in", &directory))
+    }
+
+    fn is_whole(&self, digest: &Digest, size: u64) -> bool {
+        let Ok(file) = File::open(self.blob_path(digest)) else { return false };
+        if file.metadata().is_ok_and(|found| found.len() != size) {
+            return false;
+        }
+        let mut blob = Hashed::new(io::BufReader::with_capacity(BUFFER, file));
+        io::copy(&mut blob, &mut io::sink()).is_ok() && blob.digest() == *digest
     }
 
     fn receive(
