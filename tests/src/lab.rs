@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use host_bridge::guest::{Output, Stdio, VmProcess};
+use host_bridge::layers::AttachedLayers;
 use host_bridge::uvm::{BootPlan, Uvm};
 use lcow_protocol::ContainerId;
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ pub struct Lab {
     runtime: Option<Runtime>,
     plan: BootPlan,
     uvm: OnceCell<Arc<Uvm>>,
+    layers: OnceCell<AttachedLayers>,
     next: AtomicU64,
 }
 
@@ -36,7 +38,13 @@ impl Lab {
     /// A lab whose VM will be booted with `plan`.
     pub fn with_plan(plan: BootPlan) -> Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(Arc::new(Self { runtime: Some(runtime), plan, uvm: OnceCell::new(), next: AtomicU64::new(1) }))
+        Ok(Arc::new(Self {
+            runtime: Some(runtime),
+            plan,
+            uvm: OnceCell::new(),
+            layers: OnceCell::new(),
+            next: AtomicU64::new(1),
+        }))
     }
 
     /// Runs a future on the lab's runtime.
@@ -53,6 +61,12 @@ impl Lab {
         let boot =
             || async { Uvm::boot(&self.plan).await.map(Arc::new).context("booting the shared utility VM") };
         self.uvm.get_or_try_init(boot).await.cloned()
+    }
+
+    /// The layers that are attached to it.
+    pub async fn layers(&self) -> Result<AttachedLayers> {
+        let new = || async { anyhow::Ok(AttachedLayers::new(&self.uvm().await?)) };
+        self.layers.get_or_try_init(new).await.cloned()
     }
 
     /// What the VM has said last, for the report of a failure.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod debian;
 pub mod foreign;
 pub mod image;
 mod lab;

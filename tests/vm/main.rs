@@ -3,6 +3,7 @@
 
 mod bridge;
 mod containers;
+mod images;
 mod processes;
 mod storage;
 mod vmm;
@@ -21,6 +22,7 @@ fn main() -> anyhow::Result<()> {
         processes::suite(&lab),
         containers::suite(&lab),
         storage::suite(&lab),
+        images::suite(&lab),
         bridge::suite(&lab),
         vmm::suite(&lab),
     ];

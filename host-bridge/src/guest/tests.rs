@@ -75,6 +75,22 @@ async fn booted() -> (FakeGuest, FakeBridge, Guest) {
 }
 
 #[tokio::test]
+async fn boot_times_count_from_the_start_that_is_given() {
+    let transport = Transport::default();
+    let doors = Doors::open(&transport).expect("ports");
+    let fake = FakeGuest(transport);
+    let stage = watch::Sender::new(Stage::Kernel);
+    let hour = Duration::from_hours(1);
+    let start = Instant::now().checked_sub(hour).expect("an earlier time");
+    let (_bridge, connected) = tokio::join!(fake.boot(), connect(doors, start, &stage));
+    let times = connected.expect("connected").1;
+    assert!(
+        hour <= times.entropy && times.entropy <= times.log && times.log <= times.negotiated,
+        "{times:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_guest_boots_and_its_log_is_read() {
     let (_fake, _bridge, guest) = booted().await;
     let (kept, mut coming) = guest.logs().subscribe();

@@ -2,32 +2,31 @@
 //! reference, section 2.7; guest protocol, sections 6.1, 6.5 and 16.3).
 
 use lcow_protocol::ContainerId;
-use lcow_protocol::messages::{ModifyRequest, ModifySettings, RequestType, ResourceType};
+use lcow_protocol::messages::{RequestType, ResourceType};
 use lcow_protocol::settings::{CombinedLayers, Layer, MappedVirtualDisk};
-use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::attached::{
+    AttachError, AttachedLayer, AttachedLayers, PlugError, UnplugError, plug, release_all, unplug,
+};
+use super::requests::{layer_disk, layer_path, modify};
 use crate::guest::{Guest, GuestError};
 use crate::uvm::Uvm;
-use crate::vmm::{Disk, Lun, VmmError};
+use crate::vmm::{Disk, Lun};
 
-/// Why there is no root file system.
+/// Why there is no root file system, or why it is still there.
 #[derive(Debug, thiserror::Error)]
 pub enum RootFsError {
-    /// The guest does not mount a disk.
-    #[error("cannot mount the disk at LUN {lun} in the utility VM")]
-    Mount {
-        /// Which disk.
-        lun: Lun,
-        /// Why.
-        source: GuestError,
-    },
+    /// A disk cannot be plugged in or mounted.
+    #[error(transparent)]
+    Plug(#[from] PlugError),
+    /// A layer cannot be attached.
+    #[error(transparent)]
+    Layer(#[from] AttachError),
     /// The guest does not lay one over the other.
     #[error("cannot combine the layers in the utility VM")]
     Combine(#[source] GuestError),
-    /// A disk cannot be plugged in.
-    #[error(transparent)]
-    Vmm(#[from] VmmError),
     /// The guest's mounts cannot be undone.
     #[error("cannot unmount {what} in the utility VM")]
     Unmount {
@@ -36,63 +35,125 @@ pub enum RootFsError {
         /// Why.
         source: GuestError,
     },
+    /// A disk cannot be taken out.
+    #[error(transparent)]
+    Unplug(#[from] UnplugError),
 }
 
-/// A root file system in a utility VM.
+/// A root file system in a utility VM. Dropped without [`RootFs::release`], it stays until the VM ends.
 #[derive(Debug)]
 pub struct RootFs {
     guest: Guest,
     container: ContainerId,
     scratch: Lun,
+    /// What was plugged in for it; nothing if its disks are there as long as the VM is.
+    plugged: Option<Plugged>,
 }
 
-/// Plugs disks into a running VM, in this order.
-pub async fn hot_plug(uvm: &Uvm, disks: &[Disk]) -> Result<Vec<Lun>, RootFsError> {
-    let mut luns = Vec::with_capacity(disks.len());
-    for disk in disks {
-        luns.push(uvm.attach_disk(disk).await?);
-    }
-    Ok(luns)
+#[derive(Debug)]
+struct Plugged {
+    attached: AttachedLayers,
+    /// From the lowest up.
+    layers: Vec<AttachedLayer>,
 }
 
 impl RootFs {
-    /// Mounts disks that are plugged in, layers from the lowest up, and combines them.
+    /// Mounts disks that the VM was booted with, layers from the lowest up, and combines them. If that fails, they are
+    /// left as they are: such a VM has no other use.
     pub async fn assemble(
         uvm: &Uvm,
         container: &ContainerId,
         layers: &[Lun],
         scratch: Lun,
     ) -> Result<Self, RootFsError> {
-        let root = Self { guest: uvm.guest().clone(), container: container.clone(), scratch };
+        let root = Self { guest: uvm.guest().clone(), container: container.clone(), scratch, plugged: None };
         // The guest mounts them side by side.
         let mut mounts = JoinSet::new();
-        for (lun, settings) in
-            layers.iter().map(|&lun| (lun, layer_disk(lun))).chain([(scratch, root.scratch_disk())])
-        {
+        let scratch_disk = (scratch, scratch_disk(container, scratch));
+        for (lun, settings) in layers.iter().map(|&lun| (lun, layer_disk(lun))).chain([scratch_disk]) {
             let guest = root.guest.clone();
             mounts.spawn(async move {
                 let added = modify(&guest, RequestType::Add, ResourceType::MappedVirtualDisk, settings).await;
-                added.map_err(|source| RootFsError::Mount { lun, source })
+                added.map_err(|source| PlugError::Mount { lun, source })
             });
         }
         for mounted in mounts.join_all().await {
             mounted?;
         }
+        root.combine(layers).await?;
+        Ok(root)
+    }
+
+    /// Plugs disks into a running VM, layers from the lowest up, and combines them. Containers share the layers they have
+    /// in common; the scratch disk is this one's. If it fails, or nobody waits for it any more, nothing of it is left.
+    pub async fn hot_plug(
+        attached: &AttachedLayers,
+        container: &ContainerId,
+        layers: Vec<Disk>,
+        scratch: Disk,
+    ) -> Result<Self, RootFsError> {
+        let (done, made) = oneshot::channel();
+        let making = Self::make(attached.clone(), container.clone(), layers, scratch);
+        // Half a root cannot be dropped: taking it down takes as many questions as making it.
+        tokio::spawn(async move {
+            let Err(unwanted) = done.send(making.await) else { return };
+            if let Ok(root) = unwanted
+                && let Err(error) = root.release().await
+            {
+                tracing::warn!(%error, "a root that nobody waited for stays");
+            }
+        });
+        made.await.unwrap_or(Err(PlugError::Gone.into()))
+    }
+
+    async fn make(
+        attached: AttachedLayers,
+        container: ContainerId,
+        layers: Vec<Disk>,
+        scratch: Disk,
+    ) -> Result<Self, RootFsError> {
+        let uvm = attached.uvm().ok_or(PlugError::Gone)?;
+        let plugged =
+            tokio::join!(attached.attach(layers), plug(&uvm, &scratch, |lun| scratch_disk(&container, lun)));
+        let (layers, scratch) = match plugged {
+            (Ok(layers), Ok(scratch)) => (layers, scratch),
+            (Ok(layers), Err(error)) => {
+                complain(release_all(layers).await);
+                return Err(error.into());
+            }
+            (Err(error), scratch) => {
+                if let Ok(lun) = scratch {
+                    complain(unplug(&uvm, lun, scratch_disk(&container, lun)).await);
+                }
+                return Err(error.into());
+            }
+        };
+        let luns: Vec<Lun> = layers.iter().map(AttachedLayer::lun).collect();
+        let plugged = Some(Plugged { attached, layers });
+        let root = Self { guest: uvm.guest().clone(), container, scratch, plugged };
+        if let Err(error) = root.combine(&luns).await {
+            // Without an answer the union may be there; taking down what is not there does no harm.
+            complain(root.release().await);
+            return Err(error);
+        }
+        Ok(root)
+    }
+
+    async fn combine(&self, layers: &[Lun]) -> Result<(), RootFsError> {
         let union = CombinedLayers {
-            container_id: container.0.clone(),
-            container_root_path: root.path(),
+            container_id: self.container.0.clone(),
+            container_root_path: self.path(),
             // The guest wants the top-most first.
             layers: layers
                 .iter()
                 .rev()
                 .map(|&lun| Layer { path: layer_path(lun), ..Layer::default() })
                 .collect(),
-            scratch_path: root.scratch_path(),
+            scratch_path: self.scratch_path(),
         };
-        modify(&root.guest, RequestType::Add, ResourceType::CombinedLayers, union)
+        modify(&self.guest, RequestType::Add, ResourceType::CombinedLayers, union)
             .await
-            .map_err(RootFsError::Combine)?;
-        Ok(root)
+            .map_err(RootFsError::Combine)
     }
 
     /// The container's bundle directory in the guest, where its scratch disk is mounted.
@@ -115,26 +176,40 @@ impl RootFs {
         format!("{}/scratch/{}", self.bundle(), self.container)
     }
 
-    /// Unmounts the union and the scratch disk, so that the disk's file system is whole. The layers stay.
-    pub async fn release(self) -> Result<(), RootFsError> {
+    /// Unmounts the union and the scratch disk, so that the disk's file system is whole. What was hot-plugged is pulled:
+    /// the scratch disk, and layers that no other container uses. Disks from the boot stay.
+    pub async fn release(mut self) -> Result<(), RootFsError> {
         let failed = |what| move |source| RootFsError::Unmount { what, source };
         let union = CombinedLayers { container_root_path: self.path(), ..CombinedLayers::default() };
         modify(&self.guest, RequestType::Remove, ResourceType::CombinedLayers, union)
             .await
             .map_err(failed("the container's root"))?;
-        modify(&self.guest, RequestType::Remove, ResourceType::MappedVirtualDisk, self.scratch_disk())
-            .await
-            .map_err(failed("the scratch disk"))
+        let scratch = scratch_disk(&self.container, self.scratch);
+        let Some(Plugged { attached, layers }) = self.plugged.take() else {
+            return modify(&self.guest, RequestType::Remove, ResourceType::MappedVirtualDisk, scratch)
+                .await
+                .map_err(failed("the scratch disk"));
+        };
+        // Nothing lies over the layers any more: they go whatever becomes of the scratch disk.
+        let uvm = attached.uvm().ok_or(UnplugError::Gone)?;
+        let (unplugged, released) = tokio::join!(unplug(&uvm, self.scratch, scratch), release_all(layers));
+        Ok(unplugged.and(released)?)
     }
+}
 
-    fn scratch_disk(&self) -> MappedVirtualDisk {
-        MappedVirtualDisk {
-            mount_path: self.bundle(),
-            lun: self.scratch.get(),
-            ensure_filesystem: true,
-            filesystem: "ext4".into(),
-            ..MappedVirtualDisk::default()
+impl Drop for RootFs {
+    fn drop(&mut self) {
+        // The union may be mounted still. Its layers' disks must not be pulled from under it.
+        for layer in self.plugged.take().into_iter().flat_map(|plugged| plugged.layers) {
+            layer.keep();
         }
+    }
+}
+
+/// For what is undone after a failure, which is the error to report.
+fn complain(undone: Result<(), impl std::error::Error>) {
+    if let Err(error) = undone {
+        tracing::warn!(%error, "something of a failed root stays in the utility VM");
     }
 }
 
@@ -142,51 +217,12 @@ fn bundle(container: &ContainerId) -> String {
     format!("/run/gcs/c/{container}")
 }
 
-fn layer_path(lun: Lun) -> String {
-    format!("/run/mounts/scsi/m{lun}")
-}
-
-fn layer_disk(lun: Lun) -> MappedVirtualDisk {
+fn scratch_disk(container: &ContainerId, lun: Lun) -> MappedVirtualDisk {
     MappedVirtualDisk {
-        mount_path: layer_path(lun),
+        mount_path: bundle(container),
         lun: lun.get(),
-        read_only: true,
-        options: vec!["ro".into()],
+        ensure_filesystem: true,
+        filesystem: "ext4".into(),
         ..MappedVirtualDisk::default()
-    }
-}
-
-async fn modify(
-    guest: &Guest,
-    request: RequestType,
-    resource: ResourceType,
-    settings: impl Serialize,
-) -> Result<(), GuestError> {
-    let settings = serde_json::to_value(settings).map_err(GuestError::Encode)?;
-    let request = ModifyRequest {
-        request_type: request.as_str().into(),
-        resource_type: resource.as_str().into(),
-        settings,
-    };
-    guest.call(&ContainerId::null(), ModifySettings { request }).await.map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_layer_is_mounted_as_stock_hosts_do() {
-        let settings = |lun| serde_json::to_value(layer_disk(Lun::new(lun).expect("lun"))).expect("json");
-        assert_eq!(
-            settings(2),
-            json!({ "MountPath": "/run/mounts/scsi/m2", "Lun": 2, "ReadOnly": true, "Options": ["ro"] })
-        );
-        // LUN 0 is not written.
-        assert_eq!(
-            settings(0),
-            json!({ "MountPath": "/run/mounts/scsi/m0", "ReadOnly": true, "Options": ["ro"] })
-        );
     }
 }

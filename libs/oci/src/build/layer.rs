@@ -1,6 +1,6 @@
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use tar::{Builder, EntryType, Header};
+use tar::{Archive, Builder, EntryType, Header};
 
 use super::BuildError;
 use crate::{Compression, Digest};
@@ -51,6 +51,24 @@ impl LayerBuilder {
         self.file(&format!("{folder}{separator}.wh.{name}"), 0, &[])
     }
 
+    /// Add everything that is in a tar archive, as it is.
+    pub fn archive(&mut self, tar: impl Read) -> &mut Self {
+        if let Err(error) = self.copy(tar) {
+            self.failed.get_or_insert(error);
+        }
+        self
+    }
+
+    fn copy(&mut self, tar: impl Read) -> io::Result<()> {
+        // Raw, because long names and attributes are entries of their own.
+        for entry in Archive::new(tar).entries()?.raw(true) {
+            let entry = entry?;
+            let header = entry.header().clone();
+            self.tar.append(&header, entry)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, path: &str, kind: EntryType, mode: u32, link: Option<&str>, data: &[u8]) -> &mut Self {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
@@ -88,5 +106,29 @@ fn pack(tar: Vec<u8>, compression: Compression) -> io::Result<Vec<u8>> {
             packer.finish()
         }
         Compression::Zstd => zstd::stream::encode_all(&tar[..], 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tar(layer: LayerBuilder) -> Vec<u8> {
+        layer.finish(Compression::None).expect("packed").0
+    }
+
+    #[test]
+    fn an_archive_is_taken_as_it_is() {
+        let long = "directory/".repeat(30);
+        let mut original = LayerBuilder::new();
+        original.directory("bin", 0o755).file("bin/sh", 0o755, &[7; 1000]);
+        original.symlink("sh", "bin/sh").file(&format!("{long}file"), 0o4755, b"x");
+        let original = tar(original);
+        let mut copy = LayerBuilder::new();
+        copy.archive(&original[..]);
+        assert_eq!(tar(copy), original);
+        let mut cut = LayerBuilder::new();
+        cut.archive(&original[..900]);
+        assert!(matches!(cut.finish(Compression::None), Err(BuildError::Layer(_))));
     }
 }
