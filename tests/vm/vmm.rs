@@ -3,8 +3,11 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use host_bridge::guest::Stage;
+use host_bridge::uvm::{BootError, BootPlan, Uvm};
 use lcow_disk::{vhd, vhdx};
 use lcow_tests::command::{self, UvmBoot, is_gone};
 use lcow_tests::foreign::{ForeignHost, Stream};
@@ -19,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_guest_that_panics_is_status_1", |_| ends("/bin/false", 1))
         .test("disks_are_at_their_units_and_sigterm_leaves_nothing", disks_and_sigterm)
         .test("what_cannot_be_booted_is_status_125", refusals)
+        .test("a_guest_that_never_connects_is_an_error_that_says_how_far_it_came", never_connects)
 }
 
 async fn ends(init: &str, status: i32) -> Result<()> {
@@ -108,4 +112,23 @@ async fn refusals(_: Arc<Lab>) -> Result<()> {
         ensure!(output.stdout.is_empty(), "{what}: {:?}", String::from_utf8_lossy(&output.stdout));
     }
     Ok(())
+}
+
+async fn never_connects(_: Arc<Lab>) -> Result<()> {
+    let plan = BootPlan {
+        init_args: Some("/bin/sleep 1000".to_owned()),
+        connect_timeout: Duration::from_secs(6),
+        first_try: Duration::from_secs(3),
+        ..Lab::plan()
+    };
+    match Uvm::boot(&plan).await {
+        // The second machine's time: the first had its own.
+        Err(error @ BootError::Timeout { limit, stage: Stage::Kernel, .. }) => {
+            ensure!(limit == Duration::from_secs(3), "{error}");
+            ensure!(error.to_string().contains("did not connect"), "{error}");
+            Ok(())
+        }
+        Err(error) => bail!("another error: {error}"),
+        Ok(_) => bail!("it connected"),
+    }
 }

@@ -62,12 +62,29 @@ pub struct Uvm {
     machine: Machine,
     guest: Guest,
     times: BootTimes,
+    tries: u32,
     luns: Mutex<BTreeSet<Lun>>,
 }
 
 impl Uvm {
     /// Boots a utility VM and waits until its agent answers.
+    ///
+    /// A machine that has not connected within the plan's `first_try` is replaced by a new one, once and within the plan's
+    /// time: emulated processors have been seen to stop for good, once in some hundred boots.
     pub async fn boot(plan: &BootPlan) -> Result<Self, BootError> {
+        let first = plan.connect_timeout.min(plan.first_try);
+        let left = plan.connect_timeout.saturating_sub(first);
+        match Self::boot_within(plan, first).await {
+            Err(BootError::Timeout { .. }) if !left.is_zero() => {
+                let mut uvm = Self::boot_within(plan, left).await?;
+                uvm.tries = 2;
+                Ok(uvm)
+            }
+            result => result,
+        }
+    }
+
+    async fn boot_within(plan: &BootPlan, limit: Duration) -> Result<Self, BootError> {
         let transport = Transport::default();
         // The listeners exist before the machine starts.
         let doors = Doors::open(&transport)?;
@@ -78,17 +95,19 @@ impl Uvm {
         let machine = Machine::start(config).await?;
         let tail = || machine.console().tail();
         let result = tokio::select! {
-            result = tokio::time::timeout(plan.connect_timeout, connect) => result,
+            result = tokio::time::timeout(limit, connect) => result,
             exit = machine.ended() => {
                 return Err(BootError::Ended { exit, stage: *reached.borrow(), console: tail() });
             }
         };
         match result {
-            Ok(Ok((guest, times))) => Ok(Self { machine, guest, times, luns: Mutex::new(luns) }),
+            Ok(Ok((guest, times))) => Ok(Self { machine, guest, times, tries: 1, luns: Mutex::new(luns) }),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => {
-                let stage = *reached.borrow();
-                Err(BootError::Timeout { limit: plan.connect_timeout, stage, console: tail() })
+                let error = BootError::Timeout { limit, stage: *reached.borrow(), console: tail() };
+                // Its disks must be free for the next one.
+                machine.kill().await;
+                Err(error)
             }
         }
     }
@@ -101,6 +120,11 @@ impl Uvm {
     /// The console's output.
     pub fn console(&self) -> &Console {
         self.machine.console()
+    }
+
+    /// How many machines were started until one connected: 1, or 2 if the first hung.
+    pub fn tries(&self) -> u32 {
+        self.tries
     }
 
     /// How long booting took, from before the monitor was started.

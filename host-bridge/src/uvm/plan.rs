@@ -11,6 +11,9 @@ pub const DEFAULT_MEMORY_MIB: u32 = 1024;
 /// Processors of a utility VM unless another number is asked for.
 pub const DEFAULT_CPUS: u32 = 2;
 
+/// Time for the first machine to connect unless another is asked for.
+const FIRST_TRY: Duration = Duration::from_secs(45);
+
 /// Where the root file system is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Root {
@@ -50,8 +53,10 @@ pub struct BootPlan {
     pub accelerator: Option<Accelerator>,
     /// A control socket of the monitor for people.
     pub qmp: Option<PathBuf>,
-    /// Time for the guest to boot and connect.
+    /// Time for the guest to boot and connect, all tries together.
     pub connect_timeout: Duration,
+    /// Time for the first machine to connect; one that boots at all needs a fraction of it.
+    pub first_try: Duration,
 }
 
 impl Default for BootPlan {
@@ -70,6 +75,7 @@ impl Default for BootPlan {
             accelerator: None,
             qmp: None,
             connect_timeout: super::CONNECT_TIMEOUT,
+            first_try: FIRST_TRY,
         }
     }
 }

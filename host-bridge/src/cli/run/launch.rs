@@ -49,6 +49,9 @@ pub(super) async fn launch(args: Args, terminal: Option<Terminal>) -> anyhow::Re
     let preparing = tokio::task::spawn_blocking(move || prepare(&args, terminal));
     let Prepared { id, spec, plan, mut reservation } = preparing.await.context("preparing failed")??;
     let uvm = Uvm::boot(&plan).await?;
+    if uvm.tries() > 1 {
+        eprintln!("lcow: the utility VM hung while booting and was started anew");
+    }
     let luns: Vec<Lun> = (0..plan.disks.len()).filter_map(Lun::new).collect();
     let (scratch, layers) = luns.split_last().context("no disks")?;
     let root = RootFs::assemble(&uvm, &id, layers, *scratch).await?;
