@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::fd::RawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use super::{Container, Error, guest_path, identity_files, runtime_spec};
 use crate::cgroup;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
-use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT, Stdio, TerminalSocket};
+use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
 
 /// The oldest container document that is understood.
 const OLDEST_SCHEMA: SchemaVersion = SchemaVersion { major: 2, minor: 1 };
@@ -154,13 +153,7 @@ async fn create_init(
 ) -> Result<Init, Error> {
     let planned = plan_stdio(&spec["process"])?;
     let (failures, failure_writer) = FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
-    let (stdio, mut fds): (Stdio, Vec<RawFd>) = match &planned {
-        PlannedStdio::Pipes(pipes) => (Stdio::Streams, pipes.raw().to_vec()),
-        PlannedStdio::Terminal(socket) => {
-            (Stdio::Terminal(TerminalSocket(socket.path().to_owned())), Vec::new())
-        }
-    };
-    fds.push(failure_writer.raw());
+    let (stdio, fds) = planned.for_job(&failure_writer);
     let job = ContainerJob {
         id: id.to_owned(),
         bundle: bundle.to_owned(),

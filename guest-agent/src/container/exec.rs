@@ -1,6 +1,5 @@
 //! `ExecuteProcess` with an `OciProcess` (spec section 8.5): a further process in a running container.
 
-use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,7 +13,7 @@ use super::state::PlannedStdio;
 use super::{Container, Error, runtime_spec};
 use crate::gcs::Agent;
 use crate::process::{self, Process, Relays, Wanted};
-use crate::runtime::{Child, FailurePipe, ProcessJob, STATE_ROOT, Stdio, TerminalSocket};
+use crate::runtime::{Child, FailurePipe, ProcessJob, STATE_ROOT};
 
 /// Runs the process of `parameters` in `container`.
 pub(crate) async fn exec(
@@ -36,13 +35,7 @@ pub(crate) async fn exec(
     let (failures, failure_writer) =
         FailurePipe::new().map_err(Error::io("making a pipe for", &process_file.0))?;
     let planned = plan_stdio(&process)?;
-    let (stdio, mut fds): (Stdio, Vec<RawFd>) = match &planned {
-        PlannedStdio::Pipes(pipes) => (Stdio::Streams, pipes.raw().to_vec()),
-        PlannedStdio::Terminal(socket) => {
-            (Stdio::Terminal(TerminalSocket(socket.path().to_owned())), Vec::new())
-        }
-    };
-    fds.push(failure_writer.raw());
+    let (stdio, fds) = planned.for_job(&failure_writer);
     let job = ProcessJob {
         id: container.id.to_string(),
         process: process_file.0.clone(),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::cgroup;
 use crate::process::{ConsoleSocket, Process, Pty, Relays, StdioPipes};
-use crate::runtime::FailurePipe;
+use crate::runtime::{FailurePipe, FailureWriter, Stdio, TerminalSocket};
 
 /// A container that `Create` has finished with.
 #[derive(Debug)]
@@ -57,10 +58,22 @@ pub(super) enum InitStdio {
     Terminal(Rc<Pty>),
 }
 
-/// What init's standard streams will be while it is being created.
+/// What a process's standard streams will be while it is being created.
 pub(super) enum PlannedStdio {
     Pipes(StdioPipes),
     Terminal(ConsoleSocket),
+}
+
+impl PlannedStdio {
+    /// What a job says about its streams, and the descriptors that go with it, the failure pipe's last.
+    pub(super) fn for_job(&self, failures: &FailureWriter) -> (Stdio, Vec<RawFd>) {
+        let (stdio, mut fds) = match self {
+            Self::Pipes(pipes) => (Stdio::Streams, pipes.raw().to_vec()),
+            Self::Terminal(socket) => (Stdio::Terminal(TerminalSocket(socket.path().to_owned())), Vec::new()),
+        };
+        fds.push(failures.raw());
+        (stdio, fds)
+    }
 }
 
 impl Container {
