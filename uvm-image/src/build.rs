@@ -18,6 +18,10 @@ use crate::versions;
 /// Where the kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelSource {
+    /// The tailored kernel, built before.
+    Tailored,
+    /// The tailored kernel if it was built, else the newest Debian one.
+    Auto,
     /// The newest Debian kernel package in the cache.
     Debian,
     /// This package, or this directory.
@@ -28,7 +32,12 @@ impl FromStr for KernelSource {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "debian" { Self::Debian } else { Self::Path(text.into()) })
+        Ok(match text {
+            "tailored" => Self::Tailored,
+            "auto" => Self::Auto,
+            "debian" => Self::Debian,
+            path => Self::Path(path.into()),
+        })
     }
 }
 
@@ -51,6 +60,11 @@ pub enum BuildError {
     /// The cache has no kernel, or cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The tailored kernel is not there.
+    #[error(
+        "the tailored kernel has not been built; `uvm-build kernel build` does that in some 15 minutes, and --kernel debian goes without"
+    )]
+    NotBuilt,
     /// The kernel named does not exist or cannot be read.
     #[error("cannot read the kernel {}", path.display())]
     KernelSource {
@@ -87,6 +101,8 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let agent = Agent::read(&options.agent)?;
     let busybox = if options.debug { Some(Busybox::read(Path::new(BUSYBOX))?) } else { None };
     let source = match &options.kernel {
+        KernelSource::Tailored => cache.kernels().newest().ok_or(BuildError::NotBuilt)?,
+        KernelSource::Auto => cache.kernels().newest().map_or_else(|| cache.newest_kernel(), Ok)?,
         KernelSource::Debian => cache.newest_kernel()?,
         KernelSource::Path(path) => path.clone(),
     };

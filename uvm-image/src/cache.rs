@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::debian_version;
 use crate::hex::hex;
+use crate::kernel::build::Kernels;
 use crate::modules::table::Root;
 use crate::selection::Selection;
 
@@ -75,6 +76,11 @@ impl Cache {
             Some(name) => Ok(self.dir.join(name)),
             None => Err(CacheError::NoKernel { path: self.dir.clone() }),
         }
+    }
+
+    /// The tailored kernels that were built.
+    pub fn kernels(&self) -> Kernels {
+        Kernels::in_cache(&self.dir)
     }
 
     /// A directory for unpacked packages and temporary files, made if need be.

@@ -20,6 +20,7 @@ pub mod initrd;
 pub mod kernel;
 pub mod modules;
 pub mod outputs;
+pub mod progress;
 pub mod report;
 pub mod selection;
 pub mod versions;
