@@ -4,7 +4,7 @@
 mod judge;
 mod tar;
 
-pub(crate) use judge::{Mounted, assert_clean, debugfs, have};
+pub(crate) use judge::{Mounted, Union, assert_clean, debugfs, have};
 pub(crate) use tar::Tar;
 
 use std::fs::File;
