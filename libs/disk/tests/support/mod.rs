@@ -3,6 +3,8 @@
 
 mod judge;
 mod tar;
+#[cfg(unix)]
+pub(crate) mod tree;
 
 pub(crate) use judge::{Mounted, Union, assert_clean, debugfs, have};
 pub(crate) use tar::Tar;
