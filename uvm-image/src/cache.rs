@@ -16,7 +16,7 @@ use crate::modules::table::Root;
 use crate::selection::Selection;
 
 /// Raised when the way from a package to a [`Selection`] changes, so that old files are not taken for new ones.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why the cache is of no use.
 #[derive(Debug, thiserror::Error)]

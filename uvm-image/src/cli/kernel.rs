@@ -38,7 +38,7 @@ Examples:
       from a source that nobody has tried yet
 
 The kernel is kept in the cache (LCOW_CACHE) under a hash of source, configuration and compiler; building it again takes no
-time. What is needed: gcc, make, flex, bison, bc, libelf's headers, zstd; `cargo xtask setup` installs them.";
+time. What is needed: gcc, make, flex, bison, bc, libelf's headers, xz; `cargo xtask setup` installs them.";
 
 /// Build the tailored kernel (10 to 20 minutes on two processors) and print the directory it is in.
 #[derive(Debug, Args)]

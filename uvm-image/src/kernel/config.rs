@@ -8,7 +8,7 @@ use crate::compression::Compression;
 const EMBEDDED_START: &[u8] = b"IKCFG_ST";
 
 /// The options of a kernel that are set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelConfig {
     values: BTreeMap<String, String>,
 }
@@ -42,6 +42,12 @@ impl KernelConfig {
     /// The value of `option` as it stands in the file; `None` if it is not set.
     pub fn value(&self, option: &str) -> Option<&str> {
         self.values.get(option).map(String::as_str)
+    }
+
+    /// What is set, as text that [`KernelConfig::parse`] reads.
+    pub fn text(&self) -> String {
+        let lines: Vec<String> = self.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.join("\n")
     }
 
     /// Whether nothing is set: this was no configuration.

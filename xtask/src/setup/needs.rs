@@ -56,7 +56,7 @@ pub(super) const NEEDS: &[Need] = &[
     need("flex", Probe::Runs(&["flex", "--version"]), &["flex"], "builds the tailored kernel"),
     need("bison", Probe::Runs(&["bison", "--version"]), &["bison"], "builds the tailored kernel"),
     need("bc", Probe::Runs(&["bc", "--version"]), &["bc"], "builds the tailored kernel"),
-    need("zstd", Probe::Runs(&["zstd", "--version"]), &["zstd"], "packs the tailored kernel"),
+    need("xz", Probe::Runs(&["xz", "--version"]), &["xz-utils"], "packs the tailored kernel"),
     need("static busybox", Probe::Static("/bin/busybox"), &["busybox-static"], "a shell in debug images and in tests"),
 
     dev("mingw-w64", Probe::Runs(&["x86_64-w64-mingw32-gcc", "--version"]), &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev"], "checks the Windows build"),
