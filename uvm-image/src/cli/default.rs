@@ -57,8 +57,8 @@ pub(crate) struct Default {
 #[derive(Debug, Args)]
 pub(crate) struct Formats {
     /// What to write; may be given several times [default: lcow and vmlinux]
-    #[arg(short, long = "format", value_name = "FORMAT")]
-    formats: Vec<Format>,
+    #[arg(short, long = "format", id = "format", value_name = "FORMAT")]
+    list: Vec<Format>,
 
     /// Check every block of rootfs.vhd by hash (dm-verity)
     #[arg(long)]
@@ -81,11 +81,7 @@ impl Formats {
     fn options(self) -> Result<write::Options> {
         let default = write::Options::default();
         Ok(write::Options {
-            formats: if self.formats.is_empty() {
-                default.formats
-            } else {
-                self.formats.into_iter().collect()
-            },
+            formats: if self.list.is_empty() { default.formats } else { self.list.into_iter().collect() },
             verity: self.verity,
             target: self.target,
             append: self.append,
