@@ -11,6 +11,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod check;
 pub mod compression;
 pub mod deb;
 pub mod debian_version;
@@ -19,6 +20,7 @@ pub mod elf;
 pub mod formats;
 mod hex;
 pub mod initrd;
+pub mod install;
 pub mod kernel;
 pub mod modules;
 pub mod outputs;

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod check;
 mod default;
+mod install;
 mod kernel;
 
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Default(default::Default),
+    Check(check::Check),
+    Install(install::Install),
     #[command(subcommand)]
     Kernel(kernel::Kernel),
 }
@@ -27,6 +31,8 @@ impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Check(command) => command.run(),
+            Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Kernel(command) => command.run(),
         }
     }

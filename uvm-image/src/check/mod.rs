@@ -1,0 +1,148 @@
+//! `uvm-build check`: boots a directory of boot files in every way that it offers, and says how long each stage took.
+//!
+//! Virtual machines are `lcow uvm boot`'s business; this is the host on the other side of its sockets.
+
+#[cfg(unix)]
+mod boot;
+#[cfg(unix)]
+mod host;
+mod ways;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::kernel;
+use crate::kernel::check::{Strictness, check};
+use crate::kernel::fragment;
+
+pub use ways::Way;
+
+/// Why a check cannot be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// There is nothing to check.
+    #[error("{} has no boot files: neither kernel nor vmlinux nor a disk", .0.display())]
+    Nothing(PathBuf),
+    /// Only Linux has what it takes.
+    #[error("boot files can be tried only on Linux, with QEMU")]
+    NotHere,
+}
+
+/// What to check and with what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory with boot files.
+    pub dir: PathBuf,
+    /// The `lcow` program.
+    pub lcow: PathBuf,
+    /// UEFI firmware; ways that need it are left out without.
+    pub firmware: Option<PathBuf>,
+    /// How long one boot may take.
+    pub timeout: Duration,
+}
+
+/// Times since the virtual machine was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// `/init` runs and asks for entropy.
+    pub init: Duration,
+    /// The agent has dialled the bridge.
+    pub connected: Duration,
+    /// The protocol is negotiated.
+    pub negotiated: Duration,
+    /// From the request to power off to the machine's end.
+    pub power_off: Duration,
+}
+
+/// How one way of booting went.
+#[derive(Debug)]
+pub struct Tried {
+    /// The way.
+    pub way: Way,
+    /// Its stages, or what went wrong, with the console's last lines.
+    pub result: Result<Stages, String>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Files and their sizes in bytes.
+    pub sizes: Vec<(String, u64)>,
+    /// What the kernel lacks, a line each.
+    pub kernel: Vec<String>,
+    /// Every way that the files offer.
+    pub tried: Vec<Tried>,
+    /// Ways that could not be tried, and why.
+    pub skipped: Vec<(Way, &'static str)>,
+}
+
+impl Checked {
+    /// Whether everything that was tried works.
+    pub fn is_good(&self) -> bool {
+        !self.tried.is_empty() && self.tried.iter().all(|tried| tried.result.is_ok())
+    }
+}
+
+/// Checks a directory of boot files.
+pub fn run(options: &Options) -> Result<Checked, CheckError> {
+    if !cfg!(target_os = "linux") {
+        return Err(CheckError::NotHere);
+    }
+    let ways = ways::of(&options.dir);
+    if ways.is_empty() {
+        return Err(CheckError::Nothing(options.dir.clone()));
+    }
+    let mut checked = Checked {
+        sizes: sizes(&options.dir),
+        kernel: kernel(&options.dir),
+        tried: Vec::new(),
+        skipped: Vec::new(),
+    };
+    for way in ways {
+        match (way.needs_firmware(), &options.firmware) {
+            (true, None) => {
+                checked.skipped.push((way, "there is no UEFI firmware (package ovmf, or --firmware FILE)"));
+            }
+            _ => checked.tried.push(Tried { way, result: try_way(way, options) }),
+        }
+    }
+    Ok(checked)
+}
+
+#[cfg(unix)]
+fn try_way(way: Way, options: &Options) -> Result<Stages, String> {
+    boot::boot(way, options).map_err(|error| error.to_string())
+}
+
+#[cfg(not(unix))]
+fn try_way(_: Way, _: &Options) -> Result<Stages, String> {
+    Err(CheckError::NotHere.to_string())
+}
+
+fn sizes(dir: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut sizes: Vec<(String, u64)> = entries
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some((entry.file_name().to_string_lossy().into_owned(), meta.len()))
+        })
+        .collect();
+    sizes.sort();
+    sizes
+}
+
+/// What the kernel lacks, if it carries its configuration.
+fn kernel(dir: &Path) -> Vec<String> {
+    let Some(path) =
+        ["kernel", "bootx64.efi", "vmlinux"].iter().map(|name| dir.join(name)).find(|path| path.is_file())
+    else {
+        return Vec::new();
+    };
+    match kernel::configuration(&path, dir) {
+        Ok(config) => {
+            let settings = fragment::tailored();
+            check(&config, &settings, Strictness::Any).differences.iter().map(ToString::to_string).collect()
+        }
+        Err(error) => vec![error.to_string()],
+    }
+}
