@@ -1,6 +1,8 @@
 //! Disk formats written and read without mounting: ext4, VHD, VHDX, GPT, FAT, dm-verity.
 //!
 //! * [`ext4::layer`]: a layer's tar stream becomes a read-only ext4 image, in one pass
+//! * [`ext4::reader`]: what is in a file system, without mounting it
+//! * [`ext4::export`]: a file system, or the changes in a scratch disk, as a tar stream
 //! * [`ext4::mkfs`]: an empty, writable ext4 in milliseconds, whatever its size
 //! * [`verity`]: the dm-verity tree behind a read-only disk
 //! * [`gpt`], [`fat`]: partitions, and the EFI system partition

@@ -5,6 +5,7 @@
 )]
 mod bitmap;
 mod dir;
+pub mod export;
 mod extent;
 mod group;
 mod inode;
