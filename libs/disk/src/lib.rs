@@ -6,8 +6,9 @@
 //! * [`ext4::mkfs`]: an empty, writable ext4 in milliseconds, whatever its size
 //! * [`verity`]: the dm-verity tree behind a read-only disk
 //! * [`gpt`], [`fat`]: partitions, and the EFI system partition
-//! * [`vhd`]: the footer that makes a raw image a fixed VHD
+//! * [`vhd`]: the footer that makes a raw image a fixed VHD; dynamic VHDs
 //! * [`vhdx`]: sparse disks for every host
+//! * [`image`]: a disk in any of these files
 //! * [`tar`]: the archive reader behind the first
 //!
 //! Everything is pure bytes: no mounting, no privileges, the same on every operating system.
@@ -18,6 +19,8 @@ pub mod ext4;
 pub mod fat;
 pub mod gpt;
 mod guid;
+pub mod image;
+mod mapped;
 pub mod tar;
 pub mod verity;
 pub mod vhd;
