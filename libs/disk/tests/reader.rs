@@ -145,6 +145,32 @@ fn layers_read_back() {
 }
 
 #[test]
+fn small_files_stand_in_their_inodes_when_asked() {
+    use lcow_disk::ext4::layer::Options;
+    let mut tar = Tar::new();
+    for size in [0, 1, 59, 60, 61, 127, 128, 129, 5000] {
+        tar.file(&format!("{size}"), &vec![b'x'; size]);
+        tar.xattr("user.a", b"small").xattr("user.b", &[7; 90]).file(&format!("x{size}"), &vec![b'y'; size]);
+    }
+    let plain = support::disk(&tar.finish());
+    let options = Options { inline_data: true, ..Options::default() };
+    let inline = support::disk_with(&tar.finish(), &options);
+    compare(&inline.path);
+    assert!(plain.stats.file_system_bytes >= inline.stats.file_system_bytes + 10 * 4096);
+}
+
+#[test]
+fn backslashes_become_slashes_when_asked() {
+    use lcow_disk::ext4::layer::Options;
+    let options = Options { convert_backslashes: true, ..Options::default() };
+    let mut tar = Tar::new();
+    tar.dir("a\\b").file("a\\b\\c", b"x").hard_link("d", "a\\b\\c");
+    let disk = support::disk_with(&tar.finish(), &options);
+    let mut reader = Reader::open(File::open(&disk.path).unwrap()).unwrap();
+    assert_eq!(reader.resolve(b"a/b/c").unwrap(), reader.resolve(b"d").unwrap());
+}
+
+#[test]
 fn no_damage_makes_it_panic() {
     use proptest::prelude::*;
     use std::io::{Cursor, Read};

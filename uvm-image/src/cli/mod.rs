@@ -1,6 +1,7 @@
 //! The command line.
 
 mod default;
+pub(crate) mod disk;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -16,12 +17,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Default(default::Default),
+    Disk(disk::Disk),
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Result<()> {
         match self.command {
             Command::Default(command) => command.run(),
+            Command::Disk(command) => command.run(),
         }
     }
 }

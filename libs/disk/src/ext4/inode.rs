@@ -18,6 +18,8 @@ pub(super) mod mode {
 pub(super) mod flag {
     /// `i_block` holds an extent tree.
     pub(in crate::ext4) const EXTENTS: u32 = 0x8_0000;
+    /// `i_block` and an attribute hold the content.
+    pub(in crate::ext4) const INLINE_DATA: u32 = 0x1000_0000;
 }
 
 /// The part of an inode that always means the same.

@@ -19,6 +19,7 @@ pub(super) mod incompat {
     pub(in crate::ext4) const FILETYPE: u32 = 0x2;
     pub(in crate::ext4) const EXTENTS: u32 = 0x40;
     pub(in crate::ext4) const FLEX_BG: u32 = 0x200;
+    pub(in crate::ext4) const INLINE_DATA: u32 = 0x8000;
 }
 
 /// `s_feature_ro_compat`.

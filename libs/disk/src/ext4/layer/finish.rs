@@ -49,6 +49,7 @@ pub(super) fn finish<W: Write + Seek>(
 /// Attributes in disk form, and how many were left out because no file system here knows their name space.
 pub(super) fn encode_xattrs<'a>(
     xattrs: impl Iterator<Item = &'a (Vec<u8>, Vec<u8>)>,
+    inline: Option<&[u8]>,
     path: &[u8],
 ) -> Result<(xattr::Encoded, usize), LayerError> {
     let mut set = xattr::Set::default();
@@ -63,7 +64,7 @@ pub(super) fn encode_xattrs<'a>(
         }
     }
     let encoded = set
-        .encode()
+        .encode(inline)
         .map_err(|refusal| attribute_error(path, "extended attributes", refusal_reason(refusal)))?;
     Ok((encoded, unknown))
 }
@@ -124,7 +125,7 @@ impl<W: Write + Seek> Image<W> {
             self.sink.write(block)?;
         }
         let opaque = directory.opaque.then(|| (b"trusted.overlay.opaque".to_vec(), b"y".to_vec()));
-        let (xattrs, _) = encode_xattrs(directory.xattrs.iter().chain(&opaque), b"(a directory)")?;
+        let (xattrs, _) = encode_xattrs(directory.xattrs.iter().chain(&opaque), None, b"(a directory)")?;
         let mut content = Content {
             size: u64::from(length) * BLOCK,
             links: self.directory_links(subdirectories),
@@ -209,7 +210,10 @@ impl<W: Write + Seek> Image<W> {
             inodes_per_group: plan.inodes_per_group,
             free_inodes: groups.iter().map(|group| group.free_inodes).sum(),
             compat: compat::EXT_ATTR | compat::SPARSE_SUPER2,
-            incompat: incompat::FILETYPE | incompat::EXTENTS | incompat::FLEX_BG,
+            incompat: incompat::FILETYPE
+                | incompat::EXTENTS
+                | incompat::FLEX_BG
+                | if options.inline_data { incompat::INLINE_DATA } else { 0 },
             ro_compat: ro_compat::LARGE_FILE
                 | ro_compat::HUGE_FILE
                 | ro_compat::EXTRA_ISIZE
