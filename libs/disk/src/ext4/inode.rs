@@ -16,6 +16,8 @@ pub(super) mod mode {
 
 /// `i_flags`.
 pub(super) mod flag {
+    /// The directory has an index.
+    pub(in crate::ext4) const INDEX: u32 = 0x1000;
     /// `i_block` holds an extent tree.
     pub(in crate::ext4) const EXTENTS: u32 = 0x8_0000;
     /// `i_block` and an attribute hold the content.

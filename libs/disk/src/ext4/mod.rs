@@ -8,6 +8,8 @@ mod dir;
 pub mod export;
 mod extent;
 mod group;
+mod hash;
+mod htree;
 mod inode;
 pub mod layer;
 mod layout;

@@ -45,6 +45,8 @@ pub(super) struct Superblock {
     pub(super) incompat: u32,
     pub(super) ro_compat: u32,
     pub(super) uuid: [u8; 16],
+    /// Seed of the hashes of indexed directories.
+    pub(super) hash_seed: [u8; 16],
     pub(super) label: [u8; 16],
     pub(super) log_groups_per_flex: u8,
     /// Bytes ever written, in KiB; tools show it.
@@ -80,7 +82,7 @@ impl Superblock {
         put(s, 104, self.uuid);
         put(s, 120, self.label);
         // Seed and version (half MD4) of directory hashes.
-        put(s, 236, self.uuid);
+        put(s, 236, self.hash_seed);
         s[252] = 1;
         // Default mount options: user_xattr, acl.
         put32(s, 256, 0xc);

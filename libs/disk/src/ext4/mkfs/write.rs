@@ -57,6 +57,7 @@ fn superblock(plan: &Plan, options: &Options, uuid: [u8; 16], free_blocks: u32) 
             | ro_compat::DIR_NLINK
             | ro_compat::EXTRA_ISIZE,
         uuid,
+        hash_seed: uuid,
         label,
         // 16 groups share a pool of inodes, the usual choice: it steers the guest's allocator.
         log_groups_per_flex: 4,
