@@ -124,3 +124,21 @@ fn mistakes_have_their_status() {
     let nothing = disk(&["ls", text(&out)], b"");
     assert_eq!(nothing.status.code(), Some(1));
 }
+
+#[test]
+fn a_killed_conversion_leaves_no_half_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out.vhd");
+    let archive = archive();
+    for fed in [0, 512, 50_000, archive.len() - 600] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+            .args(["disk", "tar2ext4", "-vhd", "-o", text(&out)])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.as_mut().unwrap().write_all(&archive[..fed]).unwrap();
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(!out.exists(), "after {fed} bytes");
+    }
+}
