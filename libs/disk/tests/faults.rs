@@ -107,6 +107,58 @@ fn a_failing_source_is_reported_wherever_it_fails() {
     }
 }
 
+#[test]
+fn an_interrupted_growth_is_completed_by_the_next() {
+    const OLD: u64 = 40 << 20;
+    // More groups than one block of the list has room for: bitmaps have to move.
+    const NEW: u64 = 20 << 30;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    let mut interrupted = 0;
+    for left in (0..60_000).step_by(4000) {
+        let _ = std::fs::remove_file(&path);
+        mkfs::create(&path, OLD, &mkfs::Options::default()).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        file.set_len(NEW).unwrap();
+        let mut disk = FailingFile { file, left };
+        interrupted += u32::from(mkfs::grow(&mut disk, NEW, mkfs::Backing::Zeroed).is_err());
+        disk.left = usize::MAX;
+        mkfs::grow(&mut disk, NEW, mkfs::Backing::Zeroed).unwrap();
+        support::assert_clean(&path);
+    }
+    assert!(interrupted > 2, "{interrupted}");
+}
+
+/// A file that fails after so many bytes were written.
+struct FailingFile {
+    file: File,
+    left: usize,
+}
+
+impl Read for FailingFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Write for FailingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(4096);
+        self.left = self.left.checked_sub(count).ok_or_else(|| io::Error::from_raw_os_error(5))?;
+        self.file.write(&bytes[..count])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for FailingFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_reported() {

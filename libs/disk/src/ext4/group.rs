@@ -1,6 +1,6 @@
 //! Block group descriptors (kernel `Documentation/filesystems/ext4/group_descr.rst`).
 use super::layout::DESCRIPTOR_SIZE;
-use crate::bytes::{low16, put16, put32};
+use crate::bytes::{get16, get32, low16, put16, put32};
 
 /// `bg_flags`.
 pub(super) mod flag {
@@ -38,6 +38,21 @@ impl Descriptor {
         put16(&mut bytes, 18, self.flags);
         put16(&mut bytes, 28, low16(self.unused_inodes));
         bytes
+    }
+
+    /// Read one back; its checksum is not looked at.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let half = |at: usize| u32::from(get16(bytes, at));
+        Self {
+            block_bitmap: get32(bytes, 0),
+            inode_bitmap: get32(bytes, 4),
+            inode_table: get32(bytes, 8),
+            free_blocks: half(12),
+            free_inodes: half(14),
+            directories: half(16),
+            flags: get16(bytes, 18),
+            unused_inodes: half(28),
+        }
     }
 
     /// The same with the checksum of the `gdt_csum` feature: CRC-16 over UUID, group number and descriptor.

@@ -267,6 +267,7 @@ impl<W: Write + Seek> Image<W> {
             // One flexible group: tables may lie anywhere.
             log_groups_per_flex: 31,
             written_kib: 0,
+            journal: 0,
         };
         let mut head = vec![0; BLOCK_SIZE];
         head[superblock::OFFSET..superblock::OFFSET + superblock::SIZE].copy_from_slice(&superblock.encode());
