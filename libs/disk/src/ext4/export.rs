@@ -108,7 +108,8 @@ struct Export<'a, D, W> {
     form: Form,
     /// First names of files with several.
     names: HashMap<u32, Vec<u8>>,
-    /// Directories whose names were listed: a damaged disk may have circles.
+    /// Directories whose names were listed, and files with one name: a damaged disk may have circles, and name a file without
+    /// end.
     entered: HashSet<u32>,
     stats: ExportStats,
 }
@@ -186,6 +187,10 @@ impl<D: Read + Seek, W: Write> Export<'_, D, W> {
                 return self.append(&Entry { kind: Kind::HardLink, ..entry }, io::empty());
             }
             self.names.insert(metadata.inode, path.to_vec());
+        } else if !self.entered.insert(metadata.inode) {
+            let reason = "has more names than it counts";
+            let source = ReadError::Corrupt { part: "inode", number: metadata.inode.into(), reason };
+            return Err(read_error(path)(source));
         }
         entry.xattrs = xattrs;
         match kind {
