@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    match cli::Cli::parse_from(cli::disk::normalised(std::env::args_os())).run() {
         Ok(status) => status,
         Err(error) => {
             eprintln!("uvm-build: {error:#}");

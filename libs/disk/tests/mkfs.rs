@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Cursor;
 
 use lcow_disk::ext4::mkfs::{Backing, MIN_SIZE, Options, create, format};
-use support::{Mounted, assert_clean};
+use support::{Mounted, assert_clean, debugfs};
 
 const GIB: u64 = 1 << 30;
 
@@ -81,4 +81,93 @@ fn sizes_out_of_range_and_existing_files_are_refused() {
     assert!(disk.into_inner().is_empty());
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(create(file.path(), GIB, &Options::default()).is_err());
+}
+
+#[test]
+fn a_journal_is_there_when_asked_for() {
+    use lcow_disk::ext4::mkfs::Journal;
+    for (size, journal) in
+        [(64 << 20, Journal::Default), (20 << 30, Journal::Default), (1 << 30, Journal::Bytes(9 << 20))]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.img");
+        create(&path, size, &Options { journal, ..Options::default() }).unwrap();
+        assert_clean(&path);
+        if let Some(said) = debugfs(&path, "show_super_stats -h") {
+            assert!(said.contains("has_journal") && said.contains("Journal inode:            8"), "{said}");
+        }
+        let Some(mount) = Mounted::new(&path, "rw") else { return };
+        std::fs::write(mount.path("a"), b"x").unwrap();
+        drop(mount);
+        assert_clean(&path);
+    }
+    // What a disk held before must not be taken for transactions.
+    let mut disk = std::io::Cursor::new(vec![0xff; 64 << 20]);
+    let options = Options { journal: Journal::Default, ..Options::default() };
+    lcow_disk::ext4::mkfs::format(&mut disk, 64 << 20, &options).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    std::fs::write(&path, disk.into_inner()).unwrap();
+    assert_clean(&path);
+}
+
+#[test]
+fn a_file_system_grows_with_its_disk() {
+    use lcow_disk::ext4::mkfs::{Backing, Journal, MkfsError, grow};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    // Within a group, by groups, by more groups than the list of groups has room for, twice.
+    for (journal, sizes) in [
+        (Journal::None, &[(200 << 20), (201 << 20) + 4096, 1 << 30, 40 << 30, 50 << 30][..]),
+        (Journal::Default, &[1 << 30, 3 << 30, 3 << 30, 100 << 30]),
+        (Journal::None, &[20 << 30, 700 << 30]),
+    ] {
+        create(&path, sizes[0], &Options { journal, ..Options::default() }).unwrap();
+        for (round, &size) in sizes.iter().enumerate() {
+            let mut file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+            file.set_len(size).unwrap();
+            let made = grow(&mut file, size, Backing::Zeroed).unwrap();
+            assert_eq!(u64::from(made.blocks), size / 4096);
+            drop(file);
+            assert_clean(&path);
+            let Some(mount) = Mounted::new(&path, "rw") else { continue };
+            for old in 0..round {
+                assert!(std::fs::read(mount.path(&format!("{old}/file"))).unwrap() == vec![7; 3 << 20]);
+            }
+            std::fs::create_dir(mount.path(&round.to_string())).unwrap();
+            std::fs::write(mount.path(&format!("{round}/file")), vec![7; 3 << 20]).unwrap();
+            drop(mount);
+            assert_clean(&path);
+        }
+        let mut file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let error = grow(&mut file, 1 << 20, Backing::Zeroed).unwrap_err();
+        assert!(matches!(error, MkfsError::Shrink { .. }), "{error}");
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn only_our_own_unmounted_file_systems_grow() {
+    use lcow_disk::ext4::mkfs::{Backing, MkfsError, grow};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let attempt = || {
+        let mut file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        grow(&mut file, 1 << 40, Backing::Zeroed).unwrap_err()
+    };
+    assert!(matches!(attempt(), MkfsError::Foreign { .. }));
+    create_anew(&path);
+    assert!(matches!(attempt(), MkfsError::Foreign { reason } if reason.contains("too much")));
+    if support::have("mke2fs") {
+        assert!(
+            std::process::Command::new("mke2fs").args(["-q", "-F"]).arg(&path).status().unwrap().success()
+        );
+        assert!(matches!(attempt(), MkfsError::Foreign { .. }));
+    }
+}
+
+fn create_anew(path: &std::path::Path) {
+    std::fs::remove_file(path).unwrap();
+    create(path, 64 << 20, &Options::default()).unwrap();
 }

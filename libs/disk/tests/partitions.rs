@@ -125,3 +125,33 @@ fn large_payloads_grow_the_smallest_size() {
     let twice = [File { path: "a", data: b"" }, File { path: "A", data: b"" }];
     assert!(fat::smallest(&twice).is_err());
 }
+
+#[test]
+fn layers_share_a_disk() {
+    use lcow_disk::ext4::reader::Reader;
+    use lcow_disk::image::{Format, Image};
+    let images: Vec<Vec<u8>> = (0..70)
+        .map(|n| support::image(&support::Tar::new().file(&format!("file{n}"), b"x").finish()).unwrap())
+        .collect();
+    let mut disk = Cursor::new(Vec::new());
+    let identities: Vec<String> = (0..images.len()).map(|n| format!("sha256:{n}")).collect();
+    let mut layers: Vec<_> = images
+        .iter()
+        .zip(&identities)
+        .map(|(image, identity)| gpt::Layer {
+            image: image.as_slice(),
+            bytes: image.len() as u64,
+            identity: identity.as_bytes(),
+        })
+        .collect();
+    let table = gpt::write_layers(&mut disk, &mut layers).unwrap();
+    let mut image = Image::open(disk).unwrap();
+    assert_eq!((image.format(), image.size()), (Format::FixedVhd, table.disk_bytes()));
+    assert_eq!(Table::read(&mut image).unwrap(), table);
+    for (n, part) in table.partitions.iter().enumerate() {
+        let mut reader = Reader::open(part.window(&mut image)).unwrap();
+        assert!(reader.resolve(format!("file{n}").as_bytes()).is_ok(), "{n}");
+    }
+    let mut short = [gpt::Layer { image: &images[0][1..], bytes: images[0].len() as u64, identity: b"" }];
+    assert!(gpt::write_layers(&mut Cursor::new(Vec::new()), &mut short).is_err());
+}

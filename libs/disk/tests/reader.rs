@@ -145,6 +145,62 @@ fn layers_read_back() {
 }
 
 #[test]
+fn small_files_stand_in_their_inodes_when_asked() {
+    use lcow_disk::ext4::layer::Options;
+    let mut tar = Tar::new();
+    for size in [0, 1, 59, 60, 61, 127, 128, 129, 5000] {
+        tar.file(&format!("{size}"), &vec![b'x'; size]);
+        tar.xattr("user.a", b"small").xattr("user.b", &[7; 90]).file(&format!("x{size}"), &vec![b'y'; size]);
+    }
+    let plain = support::disk(&tar.finish());
+    let options = Options { inline_data: true, ..Options::default() };
+    let inline = support::disk_with(&tar.finish(), &options);
+    compare(&inline.path);
+    assert!(plain.stats.file_system_bytes >= inline.stats.file_system_bytes + 10 * 4096);
+}
+
+/// Names found by the kernel through the index, one by one; the index itself is judged by `e2fsck` on the way.
+#[test]
+fn large_directories_have_an_index() {
+    for count in [1000, 30_000, 100_000] {
+        let mut tar = Tar::new();
+        // Equal hashes cannot be made to order; long names make several levels of few names.
+        let name = |n: usize| format!("{n}-{}", "n".repeat(n * 7 % 160));
+        for n in 0..count {
+            tar.file(&format!("many/{}", name(n)), b"");
+        }
+        let disk = disk(&tar.finish());
+        let mut reader = Reader::open(File::open(&disk.path).unwrap()).unwrap();
+        let many = reader.resolve(b"many").unwrap();
+        assert_eq!(reader.read_dir(many).unwrap().len(), count);
+        if let Some(said) = support::debugfs(&disk.path, "stat /many") {
+            assert!(said.contains("Flags: 0x81000"), "{said}");
+        }
+        if let Some(said) = support::debugfs(&disk.path, "htree_dump /many") {
+            let levels = if count > 1000 { "Indirect levels: 1" } else { "Indirect levels: 0" };
+            assert!(said.contains(levels), "{count}: {}", &said[..said.len().min(400)]);
+        }
+        let Some(mount) = Mounted::new(&disk.path, "ro") else { return };
+        for n in (0..count).step_by(7) {
+            assert!(mount.path("many").join(name(n)).exists(), "{}", name(n));
+        }
+        assert!(!mount.path("many/none").exists());
+        assert_eq!(fs::read_dir(mount.path("many")).unwrap().count(), count);
+    }
+}
+
+#[test]
+fn backslashes_become_slashes_when_asked() {
+    use lcow_disk::ext4::layer::Options;
+    let options = Options { convert_backslashes: true, ..Options::default() };
+    let mut tar = Tar::new();
+    tar.dir("a\\b").file("a\\b\\c", b"x").hard_link("d", "a\\b\\c");
+    let disk = support::disk_with(&tar.finish(), &options);
+    let mut reader = Reader::open(File::open(&disk.path).unwrap()).unwrap();
+    assert_eq!(reader.resolve(b"a/b/c").unwrap(), reader.resolve(b"d").unwrap());
+}
+
+#[test]
 fn no_damage_makes_it_panic() {
     use proptest::prelude::*;
     use std::io::{Cursor, Read};

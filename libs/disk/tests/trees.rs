@@ -157,6 +157,8 @@ fn what_is_mounted_is_what_was_packed() {
         let disk = disk(&tar);
         if let Some(mount) = Mounted::new(&disk.path, "ro") {
             check(&mount.path(""), &paths, &leaves);
+            let image = fs::File::open(&disk.path).unwrap();
+            support::tree::assert_same(&support::tree::read(image), &support::tree::mounted(&mount.path("")));
         }
     });
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod default;
+pub(crate) mod disk;
 mod install;
 mod kernel;
 
@@ -23,6 +24,7 @@ enum Command {
     Default(default::Default),
     Check(check::Check),
     Install(install::Install),
+    Disk(disk::Disk),
     #[command(subcommand)]
     Kernel(kernel::Kernel),
 }
@@ -33,6 +35,7 @@ impl Cli {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Kernel(command) => command.run(),
         }
     }

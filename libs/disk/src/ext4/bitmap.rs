@@ -11,6 +11,11 @@ impl Bitmap {
         Self(Box::new([0; BLOCK_SIZE]))
     }
 
+    /// As it is on disk.
+    pub(super) fn from_bytes(bytes: &[u8; BLOCK_SIZE]) -> Self {
+        Self(Box::new(*bytes))
+    }
+
     /// Mark `start..end` used.
     pub(super) fn set(&mut self, start: u32, end: u32) {
         self.assign(start, end, true);

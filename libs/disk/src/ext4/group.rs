@@ -1,6 +1,6 @@
 //! Block group descriptors (kernel `Documentation/filesystems/ext4/group_descr.rst`).
 use super::layout::DESCRIPTOR_SIZE;
-use crate::bytes::{low16, put16, put32};
+use crate::bytes::{get16, get32, low16, put16, put32};
 
 /// `bg_flags`.
 pub(super) mod flag {
@@ -40,6 +40,21 @@ impl Descriptor {
         bytes
     }
 
+    /// Read one back; its checksum is not looked at.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let half = |at: usize| u32::from(get16(bytes, at));
+        Self {
+            block_bitmap: get32(bytes, 0),
+            inode_bitmap: get32(bytes, 4),
+            inode_table: get32(bytes, 8),
+            free_blocks: half(12),
+            free_inodes: half(14),
+            directories: half(16),
+            flags: get16(bytes, 18),
+            unused_inodes: half(28),
+        }
+    }
+
     /// The same with the checksum of the `gdt_csum` feature: CRC-16 over UUID, group number and descriptor.
     pub(super) fn encode_with_checksum(&self, uuid: &[u8; 16], group: u32) -> [u8; DESCRIPTOR_SIZE] {
         let mut bytes = self.encode();
@@ -49,11 +64,27 @@ impl Descriptor {
     }
 }
 
+const CRC16: [u16; 256] = crc16_table();
+
+const fn crc16_table() -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u16;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+}
+
 /// CRC-16 with the reflected polynomial 0xa001.
 fn crc16(start: u16, bytes: &[u8]) -> u16 {
-    bytes.iter().fold(start, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xa001 } else { crc >> 1 })
-    })
+    bytes.iter().fold(start, |crc, &byte| crc >> 8 ^ CRC16[usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
 #[cfg(test)]

@@ -16,8 +16,12 @@ pub(super) mod mode {
 
 /// `i_flags`.
 pub(super) mod flag {
+    /// The directory has an index.
+    pub(in crate::ext4) const INDEX: u32 = 0x1000;
     /// `i_block` holds an extent tree.
     pub(in crate::ext4) const EXTENTS: u32 = 0x8_0000;
+    /// `i_block` and an attribute hold the content.
+    pub(in crate::ext4) const INLINE_DATA: u32 = 0x1000_0000;
 }
 
 /// The part of an inode that always means the same.

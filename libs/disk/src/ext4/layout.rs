@@ -22,6 +22,8 @@ pub(super) const DESCRIPTOR_SIZE: usize = 32;
 pub(super) const DESCRIPTORS_PER_BLOCK: u32 = (BLOCK_SIZE / DESCRIPTOR_SIZE) as u32;
 /// The root directory's inode.
 pub(super) const ROOT_INODE: u32 = 2;
+/// The journal's inode.
+pub(super) const JOURNAL_INODE: u32 = 8;
 /// The first inode that is not reserved.
 pub(super) const FIRST_INODE: u32 = 11;
 /// Most names of one inode, and the most sub-directories that are counted.

@@ -5,8 +5,11 @@
 )]
 mod bitmap;
 mod dir;
+pub mod export;
 mod extent;
 mod group;
+mod hash;
+mod htree;
 mod inode;
 pub mod layer;
 mod layout;

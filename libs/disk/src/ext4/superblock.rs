@@ -9,6 +9,7 @@ pub(super) const SIZE: usize = 1024;
 
 /// `s_feature_compat`.
 pub(super) mod compat {
+    pub(in crate::ext4) const HAS_JOURNAL: u32 = 0x4;
     pub(in crate::ext4) const EXT_ATTR: u32 = 0x8;
     pub(in crate::ext4) const DIR_INDEX: u32 = 0x20;
     pub(in crate::ext4) const SPARSE_SUPER2: u32 = 0x200;
@@ -17,8 +18,11 @@ pub(super) mod compat {
 /// `s_feature_incompat`.
 pub(super) mod incompat {
     pub(in crate::ext4) const FILETYPE: u32 = 0x2;
+    /// The journal has to be replayed.
+    pub(in crate::ext4) const RECOVER: u32 = 0x4;
     pub(in crate::ext4) const EXTENTS: u32 = 0x40;
     pub(in crate::ext4) const FLEX_BG: u32 = 0x200;
+    pub(in crate::ext4) const INLINE_DATA: u32 = 0x8000;
 }
 
 /// `s_feature_ro_compat`.
@@ -44,10 +48,14 @@ pub(super) struct Superblock {
     pub(super) incompat: u32,
     pub(super) ro_compat: u32,
     pub(super) uuid: [u8; 16],
+    /// Seed of the hashes of indexed directories.
+    pub(super) hash_seed: [u8; 16],
     pub(super) label: [u8; 16],
     pub(super) log_groups_per_flex: u8,
     /// Bytes ever written, in KiB; tools show it.
     pub(super) written_kib: u64,
+    /// Inode of the journal, or 0.
+    pub(super) journal: u32,
 }
 
 impl Superblock {
@@ -78,8 +86,9 @@ impl Superblock {
         put32(s, 100, self.ro_compat);
         put(s, 104, self.uuid);
         put(s, 120, self.label);
+        put32(s, 224, self.journal);
         // Seed and version (half MD4) of directory hashes.
-        put(s, 236, self.uuid);
+        put(s, 236, self.hash_seed);
         s[252] = 1;
         // Default mount options: user_xattr, acl.
         put32(s, 256, 0xc);

@@ -19,6 +19,11 @@ pub(super) const PREFIXES: [(&[u8], u8); 6] = [
     (b"system.", 7),
 ];
 
+/// The attribute that continues inline data.
+const INLINE: (u8, &[u8]) = (7, b"data");
+/// Bytes of inline data that it can hold beside nothing else.
+pub(super) const INLINE_ROOM: usize = TAIL - 4 - 4 - ENTRY_HEADER - INLINE.1.len();
+
 /// The end of an inode, ready to be written.
 pub(super) type Tail = Box<[u8; TAIL]>;
 
@@ -68,20 +73,32 @@ impl Set {
             return Err(Refusal::Name);
         }
         let value = if is_acl { acl_to_disk(value).ok_or(Refusal::Acl)? } else { value.to_vec() };
+        if inline_name(index, &name) {
+            return Err(Refusal::NameSpace);
+        }
         self.0.retain(|known| known.index != index || known.name != name);
         self.0.push(Attribute { index, name, value });
         Ok(())
     }
 
-    /// Place every attribute: in the inode while there is room, the rest in one block.
-    pub(super) fn encode(mut self) -> Result<Encoded, Refusal> {
+    /// Place every attribute: in the inode while there is room, the rest in one block. `inline` is what follows the first 60
+    /// bytes of a file that stands in its inode, at most [`INLINE_ROOM`].
+    pub(super) fn encode(mut self, inline: Option<&[u8]>) -> Result<Encoded, Refusal> {
+        if let Some(data) = inline {
+            self.0.push(Attribute { index: INLINE.0, name: INLINE.1.to_vec(), value: data.to_vec() });
+        }
         if self.0.is_empty() {
             return Ok(Encoded::default());
         }
         // The kernel finds names in a block by bisection in this order.
         self.0.sort_by(|a, b| (a.index, a.name.len(), &a.name).cmp(&(b.index, b.name.len(), &b.name)));
-        let mut room = TAIL - 4 - 4;
+        let is_inline = |a: &Attribute| inline.is_some() && (a.index, &a.name[..]) == INLINE;
+        let set_aside: usize = self.0.iter().filter(|a| is_inline(a)).map(Attribute::size).sum();
+        let mut room = TAIL - 4 - 4 - set_aside;
         let (inner, outer): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|attribute| {
+            if is_inline(attribute) {
+                return true;
+            }
             let fits = attribute.size() <= room;
             room -= if fits { attribute.size() } else { 0 };
             fits
@@ -109,6 +126,11 @@ impl Attribute {
             hash.rotate_left(16) ^ u32::from_le_bytes(word)
         })
     }
+}
+
+/// An archive must not decide what stands in an inode.
+fn inline_name(index: u8, name: &[u8]) -> bool {
+    (index, name) == INLINE
 }
 
 fn encode_tail(attributes: &[Attribute]) -> [u8; TAIL] {

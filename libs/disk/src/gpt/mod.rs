@@ -15,6 +15,7 @@
 //! ```
 #![allow(clippy::cast_possible_truncation, reason = "fields have the width of the disk format")]
 mod header;
+mod layers;
 mod table;
 
 use std::io;
@@ -22,6 +23,7 @@ use std::io;
 use crate::Guid;
 use crate::Window;
 
+pub use layers::{Layer, write_layers};
 pub use table::{Table, Wanted};
 
 /// Bytes per sector.

@@ -1,4 +1,4 @@
-//! Reading tar streams: what a layer archive may hold, exactly, and nothing buffered but metadata.
+//! Reading and writing tar streams: what a layer archive may hold, exactly, and nothing buffered but metadata.
 //!
 //! Formats: v7, ustar, GNU (long names, old sparse), PAX (POSIX.1-2001 `pax`, "ustar Interchange Format", with the
 //! `SCHILY.xattr.*` records of star and the `GNU.sparse.*` records of GNU tar, versions 0.0, 0.1 and 1.0).
@@ -7,9 +7,11 @@ mod header;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 pub use error::TarError;
 pub use reader::Reader;
+pub use writer::Writer;
 
 /// Bytes of a tar record; headers and data are padded to it.
 pub const RECORD: usize = 512;

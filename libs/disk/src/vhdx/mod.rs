@@ -1,9 +1,13 @@
 //! Dynamic VHDX disks ([MS-VHDX], "Virtual Hard Disk v2 (VHDX) File Format"): sparse whatever the host's file system.
 //!
 //! [`Disk`] is a new, empty disk that takes writes anywhere; blocks of 1 MiB come into being as they are touched. The
-//! file's own tables are written by [`Disk::finish`]. The log is empty, so that nothing has to be replayed.
+//! file's own tables are written by [`Disk::finish`]. The log is empty, so that nothing has to be replayed. [`Reader`] reads
+//! disks of any origin, [`grow`] makes them larger.
 mod crc;
 mod disk;
+mod parse;
+mod reader;
+mod resize;
 mod tables;
 
 use std::fs::File;
@@ -11,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use disk::Disk;
+pub use reader::{Reader, is_vhdx};
+pub use resize::grow;
 
 use crate::ext4::mkfs::{self, Backing, Made, MkfsError};
 
@@ -19,7 +25,7 @@ pub const BLOCK_SIZE: u64 = 1 << 20;
 /// Largest disk the format knows: 64 TiB.
 pub const MAX_SIZE: u64 = 64 << 40;
 
-/// Why a disk cannot be made.
+/// Why a disk cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum VhdxError {
     /// A size that no such disk has.
@@ -36,6 +42,35 @@ pub enum VhdxError {
         /// How it failed.
         #[source]
         source: io::Error,
+    },
+    /// The file cannot be read.
+    #[error("reading {part} of the VHDX")]
+    Read {
+        /// What was being read.
+        part: &'static str,
+        /// How it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not what it claims to be.
+    #[error("damaged VHDX: {reason}")]
+    Damaged {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// It has something that is not known here.
+    #[error("the VHDX has {what}, which is not supported")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+    },
+    /// Disks only grow: what a file system has at the end would be lost.
+    #[error("the VHDX has {current} bytes and cannot shrink to {size}")]
+    Shrink {
+        /// Size that was asked for.
+        size: u64,
+        /// Size it has.
+        current: u64,
     },
     /// The file cannot be made.
     #[error("creating the disk {}", path.display())]

@@ -13,19 +13,25 @@ pub(super) const BAT_AT: u64 = 3 * MIB;
 /// Header section and metadata region are as long as this.
 const SECTION: usize = 1 << 20;
 
-const KIB64: usize = 64 << 10;
+pub(super) const KIB64: usize = 64 << 10;
 const LOGICAL_SECTOR: u32 = 512;
 const PHYSICAL_SECTOR: u32 = 4096;
 /// Payload blocks for which one entry in the table is kept free for a sector bitmap.
-const CHUNK_RATIO: u64 = (1 << 23) * LOGICAL_SECTOR as u64 / BLOCK_SIZE;
+const CHUNK_RATIO: u64 = CHUNK_SECTORS * LOGICAL_SECTOR as u64 / BLOCK_SIZE;
+/// Sectors that one bitmap block stands for.
+pub(super) const CHUNK_SECTORS: u64 = 1 << 23;
+/// The first bytes of every file.
+pub(super) const SIGNATURE: &[u8; 8] = b"vhdxfile";
+/// Both copies of the region table.
+pub(super) const REGION_TABLES: [u64; 2] = [3 * KIB64 as u64, 4 * KIB64 as u64];
 
 /// Identifiers as the specification prints them: two regions, five metadata items.
-const BAT_REGION: Guid = Guid::new(0x2dc2_7766, 0xf623, 0x4200, 0x9d64_115e_9bfd_4a08);
-const METADATA_REGION: Guid = Guid::new(0x8b7c_a206, 0x4790, 0x4b9a, 0xb8fe_575f_050f_886e);
-const FILE_PARAMETERS: Guid = Guid::new(0xcaa1_6737, 0xfa36, 0x4d43, 0xb3b6_33f0_aa44_e76b);
-const DISK_SIZE: Guid = Guid::new(0x2fa5_4224, 0xcd1b, 0x4876, 0xb211_5dbe_d83b_f4b8);
+pub(super) const BAT_REGION: Guid = Guid::new(0x2dc2_7766, 0xf623, 0x4200, 0x9d64_115e_9bfd_4a08);
+pub(super) const METADATA_REGION: Guid = Guid::new(0x8b7c_a206, 0x4790, 0x4b9a, 0xb8fe_575f_050f_886e);
+pub(super) const FILE_PARAMETERS: Guid = Guid::new(0xcaa1_6737, 0xfa36, 0x4d43, 0xb3b6_33f0_aa44_e76b);
+pub(super) const DISK_SIZE: Guid = Guid::new(0x2fa5_4224, 0xcd1b, 0x4876, 0xb211_5dbe_d83b_f4b8);
 const DISK_ID: Guid = Guid::new(0xbeca_12ab, 0xb2e6, 0x4523, 0x93ef_c309_e000_c746);
-const LOGICAL_SIZE: Guid = Guid::new(0x8141_bf1d, 0xa96f, 0x4709, 0xba47_f233_a8fa_ab5f);
+pub(super) const LOGICAL_SIZE: Guid = Guid::new(0x8141_bf1d, 0xa96f, 0x4709, 0xba47_f233_a8fa_ab5f);
 const PHYSICAL_SIZE: Guid = Guid::new(0xcda3_48c7, 0x445d, 0x4471, 0x9cc9_e988_5251_c556);
 
 /// Metadata flags: required to understand the file; about the disk rather than the file.
@@ -52,7 +58,7 @@ pub(super) fn bat_entry(offset: u64) -> u64 {
 /// The first MiB: identifier, two headers, two region tables.
 pub(super) fn header_section(size: u64, id: [u8; 16]) -> Vec<u8> {
     let mut section = vec![0; SECTION];
-    section[..8].copy_from_slice(b"vhdxfile");
+    section[..8].copy_from_slice(SIGNATURE);
     for (at, unit) in "lcow".encode_utf16().enumerate() {
         put16(&mut section, 8 + 2 * at, unit);
     }
@@ -76,8 +82,7 @@ fn header(sequence: u64, id: [u8; 16]) -> [u8; 4096] {
     put16(&mut header, 66, 1);
     put32(&mut header, 68, 1 << 20);
     put(&mut header, 72, LOG_AT.to_le_bytes());
-    let sum = crc32c(&header);
-    put32(&mut header, 4, sum);
+    seal(&mut header);
     header
 }
 
@@ -93,9 +98,15 @@ fn regions(size: u64) -> Vec<u8> {
         put32(&mut table, at + 24, crate::bytes::low32(*length));
         put32(&mut table, at + 28, 1);
     }
-    let sum = crc32c(&table);
-    put32(&mut table, 4, sum);
+    seal(&mut table);
     table
+}
+
+/// Put the checksum of a structure into it.
+pub(super) fn seal(structure: &mut [u8]) {
+    put32(structure, 4, 0);
+    let sum = crc32c(structure);
+    put32(structure, 4, sum);
 }
 
 /// The metadata region, and where it goes.

@@ -6,6 +6,7 @@
 
 mod boot;
 mod containers;
+mod disk;
 mod host;
 mod processes;
 mod report;
@@ -28,6 +29,9 @@ struct Args {
     /// Measurements of each kind
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Only what is measured of disks: needs no utility VM
+    #[arg(long)]
+    disks: bool,
     /// Writes the result here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -39,20 +43,12 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut results = Results::default();
-    let debug = BootPlan { boot_files: Some(args.dist.join("boot-debug")), ..BootPlan::default() };
-    let product = BootPlan { boot_files: Some(args.dist.join("boot")), ..BootPlan::default() };
-    let lab = Lab::with_plan(debug.clone())?;
-    eprintln!("bench: sizes and layers");
-    host::sizes(&args.dist, &mut results);
-    host::layers(args.runs, &mut results).context("converting layers")?;
-    eprintln!("bench: booting {} times", 2 * args.runs);
-    lab.block_on(|| boot::measure(&product, &debug, args.runs, &mut results)).context("booting")?;
-    eprintln!("bench: processes");
-    lab.block_on(|| processes::measure(&lab, args.runs, &mut results)).context("processes")?;
-    eprintln!("bench: containers");
-    lab.block_on(|| containers::measure(&lab, args.runs, &mut results)).context("containers")?;
-    eprintln!("bench: lcow run");
-    host::lcow_run(&args.dist, args.runs, &mut results).context("lcow run")?;
+    // First: it measures the memory of processes, and a utility VM would be the largest.
+    eprintln!("bench: disks");
+    disk::measure(&args.dist, args.runs, &mut results).context("disks")?;
+    if !args.disks {
+        virtual_machines(&args, &mut results)?;
+    }
     report::print(&results);
     if let Some(path) = &args.json {
         report::write(&results, path)?;
@@ -60,5 +56,24 @@ fn main() -> Result<()> {
     if let Some(path) = &args.history {
         report::append(&results, path)?;
     }
+    Ok(())
+}
+
+/// What needs boot files and utility VMs.
+fn virtual_machines(args: &Args, results: &mut Results) -> Result<()> {
+    let debug = BootPlan { boot_files: Some(args.dist.join("boot-debug")), ..BootPlan::default() };
+    let product = BootPlan { boot_files: Some(args.dist.join("boot")), ..BootPlan::default() };
+    let lab = Lab::with_plan(debug.clone())?;
+    eprintln!("bench: sizes and layers");
+    host::sizes(&args.dist, results);
+    host::layers(args.runs, results).context("converting layers")?;
+    eprintln!("bench: booting {} times", 2 * args.runs);
+    lab.block_on(|| boot::measure(&product, &debug, args.runs, results)).context("booting")?;
+    eprintln!("bench: processes");
+    lab.block_on(|| processes::measure(&lab, args.runs, results)).context("processes")?;
+    eprintln!("bench: containers");
+    lab.block_on(|| containers::measure(&lab, args.runs, results)).context("containers")?;
+    eprintln!("bench: lcow run");
+    host::lcow_run(&args.dist, args.runs, results).context("lcow run")?;
     Ok(())
 }

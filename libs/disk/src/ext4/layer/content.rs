@@ -14,23 +14,54 @@ use crate::tar::{Entry, Kind, Segment};
 
 /// Largest file with 32-bit block numbers.
 const MAX_FILE: u64 = (1 << 32) * BLOCK - BLOCK;
+/// Bytes of a file that stand in `i_block`, and in the inode as a whole.
+const INLINE_BODY: usize = 60;
+const MAX_INLINE: usize = INLINE_BODY + xattr::INLINE_ROOM;
 /// Longest target of a symbolic link that stands in the inode, and longest of all.
 pub(super) const SHORT_TARGET: usize = 59;
 const LONG_TARGET: usize = BLOCK_SIZE - 1;
 
 impl<W: Write + Seek> Writer<W> {
+    /// Type, content, and what of it belongs into an attribute.
     pub(super) fn content(
         &mut self,
         entry: &Entry,
         data: &mut impl Source,
-    ) -> Result<(u16, Content), LayerError> {
-        Ok(match entry.kind {
+    ) -> Result<(u16, Content, Option<Vec<u8>>), LayerError> {
+        if let Some((content, rest)) = self.inline(entry, data)? {
+            return Ok((mode::FILE, content, Some(rest)));
+        }
+        let (kind, content) = match entry.kind {
             Kind::File => (mode::FILE, self.file(entry, data)?),
             Kind::Symlink => (mode::SYMLINK, self.symlink(entry)?),
             Kind::CharDevice(major, minor) => (mode::CHAR, device(entry, major, minor)?),
             Kind::BlockDevice(major, minor) => (mode::BLOCK, device(entry, major, minor)?),
             _ => (mode::FIFO, Content::default()),
-        })
+        };
+        Ok((kind, content, None))
+    }
+
+    /// A file that stands in its inode: the content, and the bytes for the attribute that continues it.
+    fn inline(
+        &mut self,
+        entry: &Entry,
+        data: &mut impl Source,
+    ) -> Result<Option<(Content, Vec<u8>)>, LayerError> {
+        let fits = entry.size <= MAX_INLINE as u64 && entry.kind == Kind::File && entry.segments.is_none();
+        if !self.options.inline_data || !fits {
+            return Ok(None);
+        }
+        let mut bytes = [0; MAX_INLINE];
+        let size = entry.size as usize;
+        let mut done = 0;
+        while done < size {
+            done += data.read(&mut bytes[done..size]).map_err(Into::into)?;
+        }
+        let mut body = [0; INLINE_BODY];
+        body.copy_from_slice(&bytes[..INLINE_BODY]);
+        let rest = bytes[INLINE_BODY.min(size)..size].to_vec();
+        let flags = flag::INLINE_DATA;
+        Ok(Some((Content { size: entry.size, flags, body, ..Content::default() }, rest)))
     }
 
     fn file(&mut self, entry: &Entry, data: &mut impl Source) -> Result<Content, LayerError> {
@@ -110,10 +141,14 @@ impl<W: Write + Seek> Writer<W> {
         Ok(Content { size, sectors: SECTORS_PER_BLOCK, flags: flag::EXTENTS, body, ..Content::default() })
     }
 
-    pub(super) fn xattrs(&mut self, entry: &Entry) -> Result<xattr::Encoded, LayerError> {
+    pub(super) fn xattrs(
+        &mut self,
+        entry: &Entry,
+        inline: Option<&[u8]>,
+    ) -> Result<xattr::Encoded, LayerError> {
         let has_whiteouts = self.has_whiteouts();
         let kept = entry.xattrs.iter().filter(|(name, _)| !misleads_overlay(has_whiteouts, name));
-        let (encoded, unknown) = finish::encode_xattrs(kept, &entry.path)?;
+        let (encoded, unknown) = finish::encode_xattrs(kept, inline, &entry.path)?;
         let misleading =
             entry.xattrs.iter().filter(|(name, _)| misleads_overlay(has_whiteouts, name)).count();
         self.dropped_xattrs += (misleading + unknown) as u32;

@@ -74,7 +74,10 @@ impl<W: Write + Seek> Writer<W> {
     pub fn add_layer<R: Read>(&mut self, tar: R) -> Result<(), LayerError> {
         self.tree.next_layer();
         let mut tar = Reader::new(BufReader::with_capacity(INPUT_BUFFER, tar));
-        while let Some(entry) = tar.next_entry()? {
+        while let Some(mut entry) = tar.next_entry()? {
+            if self.options.convert_backslashes {
+                convert_backslashes(&mut entry);
+            }
             self.entry(&entry, &mut tar)?;
         }
         tar.drain()?;
@@ -105,5 +108,13 @@ impl<W: Write + Seek> Writer<W> {
     /// Removals are written down for the layers below.
     pub(super) fn is_overlay(&self) -> bool {
         self.options.whiteouts == Whiteouts::Overlay
+    }
+}
+
+fn convert_backslashes(entry: &mut Entry) {
+    for byte in entry.path.iter_mut().chain(&mut entry.link) {
+        if *byte == b'\\' {
+            *byte = b'/';
+        }
     }
 }

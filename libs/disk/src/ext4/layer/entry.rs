@@ -69,7 +69,7 @@ impl<W: Write + Seek> Writer<W> {
 
     fn set_directory(&mut self, number: u32, entry: &Entry) -> Result<(), LayerError> {
         // They are written when the directory is complete; what cannot be stored is said now, with the name.
-        self.xattrs(entry)?;
+        self.xattrs(entry, None)?;
         let has_whiteouts = self.has_whiteouts();
         let directory = self.tree.directories.get_mut(&number).expect("a directory");
         directory.attributes = attributes(entry, mode::DIRECTORY);
@@ -105,8 +105,8 @@ impl<W: Write + Seek> Writer<W> {
         data: &mut impl Source,
     ) -> Result<(), LayerError> {
         let first = self.sink.block();
-        let (kind, mut content) = self.content(entry, data)?;
-        let xattrs = self.xattrs(entry)?;
+        let (kind, mut content, rest) = self.content(entry, data)?;
+        let xattrs = self.xattrs(entry, rest.as_deref())?;
         if let Some(block) = &xattrs.block {
             content.xattr_block = self.sink.block();
             content.sectors += SECTORS_PER_BLOCK;

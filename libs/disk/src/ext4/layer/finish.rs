@@ -1,4 +1,5 @@
 //! Everything behind the file data: directories, inode table, bitmaps, and the superblock at the front.
+use std::collections::HashMap;
 use std::io::{Seek, Write};
 
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use super::{LayerStats, Options};
 use crate::ext4::dir::{self, Name};
 use crate::ext4::extent::{self, Extent};
 use crate::ext4::group::Descriptor;
+use crate::ext4::htree;
 use crate::ext4::inode::{self, Content, flag, mode};
 use crate::ext4::layout::{
     BLOCK, BLOCK_SIZE, FIRST_INODE, INODE_FIXED, INODE_SIZE, INODES_PER_BLOCK, MAX_LINKS, ROOT_INODE,
@@ -29,8 +31,9 @@ pub(super) fn finish<W: Write + Seek>(
     tree: Tree,
     options: &Options,
 ) -> Result<LayerStats, LayerError> {
-    let mut image = Image { sink, digest: Sha256::new(), dir_nlink: false };
     let Tree { mut nodes, mut directories, orphans, .. } = tree;
+    let hash_seed = hash_seed(&directories);
+    let mut image = Image { sink, digest: Sha256::new(), dir_nlink: false, hash_seed };
     image.write_directories(&mut nodes, &mut directories)?;
     let numbers: Vec<u32> = directories.into_keys().collect();
     let plan = Plan::new(image.sink.block(), nodes.len() as u32);
@@ -49,6 +52,7 @@ pub(super) fn finish<W: Write + Seek>(
 /// Attributes in disk form, and how many were left out because no file system here knows their name space.
 pub(super) fn encode_xattrs<'a>(
     xattrs: impl Iterator<Item = &'a (Vec<u8>, Vec<u8>)>,
+    inline: Option<&[u8]>,
     path: &[u8],
 ) -> Result<(xattr::Encoded, usize), LayerError> {
     let mut set = xattr::Set::default();
@@ -63,7 +67,7 @@ pub(super) fn encode_xattrs<'a>(
         }
     }
     let encoded = set
-        .encode()
+        .encode(inline)
         .map_err(|refusal| attribute_error(path, "extended attributes", refusal_reason(refusal)))?;
     Ok((encoded, unknown))
 }
@@ -72,6 +76,28 @@ struct Image<W> {
     sink: Sink<W>,
     digest: Sha256,
     dir_nlink: bool,
+    /// Set if a directory has an index.
+    hash_seed: Option<[u8; 16]>,
+}
+
+/// A seed for the hashes of large directories, derived from their names: an image cannot be made so that its names collide.
+/// `None` if no directory is large.
+fn hash_seed(directories: &HashMap<u32, Directory>) -> Option<[u8; 16]> {
+    let is_large =
+        |directory: &&Directory| htree::is_worthwhile(directory.children.keys().map(|name| &name[..]));
+    let mut digests: Vec<[u8; 32]> = Vec::new();
+    for directory in directories.values().filter(is_large) {
+        let mut digest = Sha256::new();
+        for name in directory.children.keys() {
+            digest.update(name);
+            digest.update([0]);
+        }
+        digests.push(digest.finalize().into());
+    }
+    // The order of the table says nothing.
+    digests.sort_unstable();
+    let digest: [u8; 32] = Sha256::digest(digests.as_flattened()).into();
+    (!digests.is_empty()).then(|| uuid_from(&digest))
 }
 
 impl<W: Write + Seek> Image<W> {
@@ -79,7 +105,7 @@ impl<W: Write + Seek> Image<W> {
     fn write_directories(
         &mut self,
         nodes: &mut [Option<Node>],
-        directories: &mut std::collections::HashMap<u32, Directory>,
+        directories: &mut HashMap<u32, Directory>,
     ) -> Result<(), LayerError> {
         let mut waiting = vec![ROOT_INODE];
         while let Some(number) = waiting.pop() {
@@ -109,26 +135,18 @@ impl<W: Write + Seek> Image<W> {
         subdirectories: usize,
     ) -> Result<Node, LayerError> {
         let first = self.sink.block();
-        let (sink, digest) = (&mut self.sink, &mut self.digest);
-        let mut result = Ok(());
-        dir::linear(number, directory.parent, names.iter().copied(), |block| {
-            digest.update(block);
-            if result.is_ok() {
-                result = sink.write(block);
-            }
-        });
-        result?;
+        let indexed = self.write_names(number, directory.parent, names)?;
         let length = self.sink.block() - first;
         let tree = extent::build(&[Extent { logical: 0, physical: first, length }], self.sink.block());
         for block in &tree.blocks {
             self.sink.write(block)?;
         }
         let opaque = directory.opaque.then(|| (b"trusted.overlay.opaque".to_vec(), b"y".to_vec()));
-        let (xattrs, _) = encode_xattrs(directory.xattrs.iter().chain(&opaque), b"(a directory)")?;
+        let (xattrs, _) = encode_xattrs(directory.xattrs.iter().chain(&opaque), None, b"(a directory)")?;
         let mut content = Content {
             size: u64::from(length) * BLOCK,
             links: self.directory_links(subdirectories),
-            flags: flag::EXTENTS,
+            flags: flag::EXTENTS | if indexed { flag::INDEX } else { 0 },
             body: tree.body,
             ..Content::default()
         };
@@ -140,6 +158,29 @@ impl<W: Write + Seek> Image<W> {
         content.sectors = u64::from(count) * SECTORS_PER_BLOCK;
         let fixed = inode::encode(&directory.attributes, &content);
         Ok(Node { fixed, tail: xattrs.tail, blocks: (first, count), whiteout: false })
+    }
+
+    /// Write the blocks of a directory; `true` if they have an index.
+    fn write_names(&mut self, number: u32, parent: u32, names: &[Name<'_>]) -> Result<bool, LayerError> {
+        let large = htree::is_worthwhile(names.iter().map(|name| name.text));
+        let seed = self.hash_seed.as_ref().filter(|_| large);
+        let indexed = seed.and_then(|seed| htree::blocks(number, parent, names, seed));
+        let (sink, digest) = (&mut self.sink, &mut self.digest);
+        let mut write = |block: &[u8; BLOCK_SIZE]| {
+            digest.update(block);
+            sink.write(block)
+        };
+        if let Some(blocks) = indexed {
+            blocks.iter().try_for_each(write)?;
+            return Ok(true);
+        }
+        let mut result = Ok(());
+        dir::linear(number, parent, names.iter().copied(), |block| {
+            if result.is_ok() {
+                result = write(block);
+            }
+        });
+        result.map(|()| false)
     }
 
     /// Its own names and one `..` for each sub-directory; 1 when there are too many to count (feature `dir_nlink`).
@@ -208,18 +249,25 @@ impl<W: Write + Seek> Image<W> {
             blocks_per_group: plan.blocks_per_group,
             inodes_per_group: plan.inodes_per_group,
             free_inodes: groups.iter().map(|group| group.free_inodes).sum(),
-            compat: compat::EXT_ATTR | compat::SPARSE_SUPER2,
-            incompat: incompat::FILETYPE | incompat::EXTENTS | incompat::FLEX_BG,
+            compat: compat::EXT_ATTR
+                | compat::SPARSE_SUPER2
+                | if self.hash_seed.is_some() { compat::DIR_INDEX } else { 0 },
+            incompat: incompat::FILETYPE
+                | incompat::EXTENTS
+                | incompat::FLEX_BG
+                | if options.inline_data { incompat::INLINE_DATA } else { 0 },
             ro_compat: ro_compat::LARGE_FILE
                 | ro_compat::HUGE_FILE
                 | ro_compat::EXTRA_ISIZE
                 | ro_compat::READONLY
                 | if self.dir_nlink { ro_compat::DIR_NLINK } else { 0 },
             uuid,
+            hash_seed: self.hash_seed.unwrap_or(uuid),
             label: [0; 16],
             // One flexible group: tables may lie anywhere.
             log_groups_per_flex: 31,
             written_kib: 0,
+            journal: 0,
         };
         let mut head = vec![0; BLOCK_SIZE];
         head[superblock::OFFSET..superblock::OFFSET + superblock::SIZE].copy_from_slice(&superblock.encode());

@@ -53,13 +53,24 @@ pub struct Options {
     pub vhd_footer: bool,
     /// Largest file system in bytes. Group descriptors for this size are set aside: 4 KiB for every 16 GiB.
     pub max_size: u64,
+    /// Take backslashes in names for slashes, as archives made on Windows may have them.
+    pub convert_backslashes: bool,
+    /// Store files of up to 128 bytes in their inodes. Never for disks that are mapped into memory: DAX cannot read them.
+    pub inline_data: bool,
     /// UUID of the file system and of the VHD; `None` derives one from names, attributes and positions.
     pub uuid: Option<[u8; 16]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { whiteouts: Whiteouts::default(), vhd_footer: false, max_size: 128 << 30, uuid: None }
+        Self {
+            whiteouts: Whiteouts::default(),
+            vhd_footer: false,
+            max_size: 128 << 30,
+            convert_backslashes: false,
+            inline_data: false,
+            uuid: None,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Only what differs from zero, or must not be left to chance, is written: superblock, descriptors, the bitmaps of the
 //! groups that hold metadata, one block of inodes, two directories. Everything else is marked as not initialised
-//! (feature `gdt_csum`), as `mke2fs -E lazy_itable_init` does. There is no journal: a scratch disk lives as long as its
-//! container.
+//! (feature `gdt_csum`), as `mke2fs -E lazy_itable_init` does. There is no journal unless one is asked for: a scratch disk
+//! lives as long as its container. [`grow`] follows a disk that became larger.
 //!
 //! ```
 //! use std::io::Cursor;
@@ -12,6 +12,8 @@
 //! let made = format(&mut disk, 64 << 20, &Options { backing: Backing::Zeroed, ..Options::default() }).unwrap();
 //! assert_eq!(made.blocks, 16384);
 //! ```
+mod grow;
+mod journal;
 mod plan;
 mod write;
 
@@ -19,6 +21,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use grow::grow;
 pub use write::format;
 
 /// What is on the disk before.
@@ -43,11 +46,31 @@ pub struct Options {
     pub label: String,
     /// One inode for this many bytes.
     pub bytes_per_inode: u64,
+    /// The journal.
+    pub journal: Journal,
+}
+
+/// Whether changes of metadata survive a machine that stops at any moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// They need not.
+    #[default]
+    None,
+    /// By a journal of a 64th of the disk, 4 to 128 MiB.
+    Default,
+    /// By a journal of this many bytes, 4 to 256 MiB.
+    Bytes(u64),
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backing: Backing::default(), uuid: None, label: String::new(), bytes_per_inode: 16 * 1024 }
+        Self {
+            backing: Backing::default(),
+            uuid: None,
+            label: String::new(),
+            bytes_per_inode: 16 * 1024,
+            journal: Journal::default(),
+        }
     }
 }
 
@@ -76,6 +99,29 @@ pub enum MkfsError {
     TooLarge {
         /// Size of the disk.
         size: u64,
+    },
+    /// The disk cannot be read.
+    #[error("reading {part} of the file system")]
+    Read {
+        /// What was being read.
+        part: &'static str,
+        /// The failure of the disk.
+        #[source]
+        source: io::Error,
+    },
+    /// A file system that cannot be made larger.
+    #[error("cannot make the file system larger: {reason}")]
+    Foreign {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// File systems only grow.
+    #[error("the file system has {current} bytes and cannot shrink to {size}")]
+    Shrink {
+        /// Size that was asked for.
+        size: u64,
+        /// Size it has.
+        current: u64,
     },
     /// The disk cannot be written.
     #[error("writing {part} of the file system")]

@@ -1,5 +1,5 @@
 //! Where the metadata of an empty file system goes: all of it at the start, so that most groups stay untouched.
-use super::{MAX_SIZE, MIN_SIZE, MkfsError};
+use super::{Journal, MAX_SIZE, MIN_SIZE, MkfsError, journal};
 use crate::ext4::layout::{
     BLOCK, BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, INODES_PER_BLOCK, MAX_INODES_PER_GROUP,
 };
@@ -18,12 +18,14 @@ pub(super) struct Plan {
     pub(super) tables: u32,
     pub(super) root: u32,
     pub(super) lost_found: u32,
+    pub(super) journal: u32,
+    pub(super) journal_blocks: u32,
     /// The first free block.
     pub(super) end: u32,
 }
 
 impl Plan {
-    pub(super) fn new(size: u64, bytes_per_inode: u64) -> Result<Self, MkfsError> {
+    pub(super) fn new(size: u64, bytes_per_inode: u64, journal: Journal) -> Result<Self, MkfsError> {
         if size < MIN_SIZE {
             return Err(MkfsError::TooSmall { size });
         }
@@ -39,7 +41,12 @@ impl Plan {
         let tables = inode_bitmaps + groups;
         let root = tables + groups * (inodes_per_group / INODES_PER_BLOCK);
         let lost_found = root + 1;
-        let end = lost_found + LOST_FOUND_BLOCKS;
+        let journal_blocks = journal::blocks(journal, blocks);
+        let journal = lost_found + LOST_FOUND_BLOCKS;
+        let end = journal + journal_blocks;
+        if end >= blocks {
+            return Err(MkfsError::TooSmall { size });
+        }
         Ok(Self {
             blocks,
             groups,
@@ -49,6 +56,8 @@ impl Plan {
             tables,
             root,
             lost_found,
+            journal,
+            journal_blocks,
             end,
         })
     }

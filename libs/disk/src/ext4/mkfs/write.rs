@@ -3,15 +3,15 @@ use std::io::{self, Seek, SeekFrom, Write};
 use sha2::{Digest, Sha256};
 
 use super::plan::{LOST_FOUND_BLOCKS, Plan};
-use super::{Backing, Made, MkfsError, Options};
+use super::{Backing, Made, MkfsError, Options, journal};
 use crate::ext4::bitmap::{Bitmap, clip};
 use crate::ext4::dir::{self, Block, Name};
 use crate::ext4::extent;
 use crate::ext4::group::{Descriptor, flag as group_flag};
 use crate::ext4::inode::{self, Attributes, Content, flag, mode};
 use crate::ext4::layout::{
-    BLOCK, BLOCK_SIZE, BLOCKS_PER_GROUP, FIRST_INODE, INODE_SIZE, MAX_INODES_PER_GROUP, ROOT_INODE,
-    SECTORS_PER_BLOCK,
+    BLOCK, BLOCK_SIZE, BLOCKS_PER_GROUP, FIRST_INODE, INODE_SIZE, JOURNAL_INODE, MAX_INODES_PER_GROUP,
+    ROOT_INODE, SECTORS_PER_BLOCK,
 };
 use crate::ext4::superblock::{self, Superblock, compat, incompat, ro_compat};
 
@@ -21,13 +21,14 @@ const SIGNATURES: usize = 128 * 1024;
 /// Make an empty file system in the first `size` bytes of `disk`. Nothing is read; the superblock is written last, so
 /// that a disk whose formatting failed does not look like a file system.
 pub fn format<W: Write + Seek>(disk: &mut W, size: u64, options: &Options) -> Result<Made, MkfsError> {
-    let plan = Plan::new(size, options.bytes_per_inode)?;
+    let plan = Plan::new(size, options.bytes_per_inode, options.journal)?;
     if options.backing == Backing::Unknown {
         write_at(disk, 0, &vec![0; SIGNATURES], "the start")?;
     }
     let uuid = options.uuid.unwrap_or_else(|| uuid_for(size));
     let (descriptors, free_blocks) = write_groups(disk, &plan, options.backing, &uuid)?;
-    write_directories(disk, &plan)?;
+    write_journal(disk, &plan, options.backing, uuid)?;
+    write_inodes(disk, &plan)?;
     write_at(disk, 1, &descriptors, "the group descriptors")?;
     let superblock = superblock(&plan, options, uuid, free_blocks);
     let mut block = [0; BLOCK_SIZE];
@@ -49,7 +50,10 @@ fn superblock(plan: &Plan, options: &Options, uuid: [u8; 16], free_blocks: u32) 
         blocks_per_group: BLOCKS_PER_GROUP,
         inodes_per_group: plan.inodes_per_group,
         free_inodes: inodes - FIRST_INODE,
-        compat: compat::EXT_ATTR | compat::DIR_INDEX | compat::SPARSE_SUPER2,
+        compat: compat::EXT_ATTR
+            | compat::DIR_INDEX
+            | compat::SPARSE_SUPER2
+            | if plan.journal_blocks > 0 { compat::HAS_JOURNAL } else { 0 },
         incompat: incompat::FILETYPE | incompat::EXTENTS | incompat::FLEX_BG,
         ro_compat: ro_compat::LARGE_FILE
             | ro_compat::HUGE_FILE
@@ -57,10 +61,12 @@ fn superblock(plan: &Plan, options: &Options, uuid: [u8; 16], free_blocks: u32) 
             | ro_compat::DIR_NLINK
             | ro_compat::EXTRA_ISIZE,
         uuid,
+        hash_seed: uuid,
         label,
         // 16 groups share a pool of inodes, the usual choice: it steers the guest's allocator.
         log_groups_per_flex: 4,
         written_kib: 0,
+        journal: if plan.journal_blocks > 0 { JOURNAL_INODE } else { 0 },
     }
 }
 
@@ -119,11 +125,29 @@ fn block_bitmap(plan: &Plan, group: u32) -> Bitmap {
     bitmap
 }
 
-/// The root, `lost+found`, and the block of the inode table with both.
-fn write_directories<W: Write + Seek>(disk: &mut W, plan: &Plan) -> Result<(), MkfsError> {
+/// The first block of the journal; the others must not look like transactions.
+fn write_journal<W: Write + Seek>(
+    disk: &mut W,
+    plan: &Plan,
+    backing: Backing,
+    uuid: [u8; 16],
+) -> Result<(), MkfsError> {
+    if plan.journal_blocks == 0 {
+        return Ok(());
+    }
+    if backing == Backing::Unknown {
+        for block in 1..plan.journal_blocks {
+            write_at(disk, plan.journal + block, &[0; BLOCK_SIZE], "the journal")?;
+        }
+    }
+    write_at(disk, plan.journal, &journal::superblock(plan.journal_blocks, uuid), "the journal")
+}
+
+/// The block of the inode table with the root, `lost+found` and the journal, and the two directories.
+fn write_inodes<W: Write + Seek>(disk: &mut W, plan: &Plan) -> Result<(), MkfsError> {
     let mut table = [0; BLOCK_SIZE];
-    let mut place = |number: u32, permissions: u16, links: u16, first: u32, blocks: u32| {
-        let attributes = Attributes { mode: mode::DIRECTORY | permissions, ..Attributes::default() };
+    let mut place = |number: u32, mode: u16, links: u16, first: u32, blocks: u32| {
+        let attributes = Attributes { mode, ..Attributes::default() };
         let content = Content {
             size: u64::from(blocks) * BLOCK,
             links,
@@ -136,8 +160,11 @@ fn write_directories<W: Write + Seek>(disk: &mut W, plan: &Plan) -> Result<(), M
         let at = (number as usize - 1) * INODE_SIZE;
         table[at..at + fixed.len()].copy_from_slice(&fixed);
     };
-    place(ROOT_INODE, 0o755, 3, plan.root, 1);
-    place(FIRST_INODE, 0o700, 2, plan.lost_found, LOST_FOUND_BLOCKS);
+    place(ROOT_INODE, mode::DIRECTORY | 0o755, 3, plan.root, 1);
+    place(FIRST_INODE, mode::DIRECTORY | 0o700, 2, plan.lost_found, LOST_FOUND_BLOCKS);
+    if plan.journal_blocks > 0 {
+        place(JOURNAL_INODE, mode::FILE | 0o600, 1, plan.journal, plan.journal_blocks);
+    }
     write_at(disk, plan.tables, &table, "the inode table")?;
     let lost_found = Name { inode: FIRST_INODE, mode: mode::DIRECTORY, text: b"lost+found" };
     let mut blocks = Vec::new();

@@ -106,7 +106,8 @@ impl<D: Read + Seek> Replay<'_, D> {
     fn walk(&mut self, start: u64, mut sequence: u32) -> Result<(), ReadError> {
         let mut at = start;
         let (mut copies, mut revoked) = (Vec::new(), Vec::new());
-        let mut left = self.length;
+        // A journal cannot have more blocks than the disk, whatever its inode maps.
+        let mut left = self.length.min(self.blocks.geometry.blocks);
         while left > 0 {
             left -= 1;
             let block = self.journal_block(at)?;
@@ -185,7 +186,8 @@ impl<D: Read + Seek> Replay<'_, D> {
 
 /// Where a block of the journal is on the disk.
 fn physical(runs: &[Run], logical: u64) -> Result<u64, ReadError> {
-    let run = runs.iter().find(|run| (run.logical..run.end()).contains(&logical));
+    let next = runs.partition_point(|run| run.end() <= logical);
+    let run = runs.get(next).filter(|run| run.logical <= logical);
     run.map(|run| run.physical + (logical - run.logical))
         .ok_or_else(|| corrupt("journal block", logical, "is missing"))
 }

@@ -1,6 +1,11 @@
-//! The footer of a fixed VHD: a raw disk with 512 bytes behind it ("Virtual Hard Disk Image Format Specification",
-//! version 1.0).
-use std::io::{self, Seek, SeekFrom, Write};
+//! VHD disks ("Virtual Hard Disk Image Format Specification", version 1.0): fixed ones are a raw disk with a footer of 512
+//! bytes, dynamic ones ([`Dynamic`], [`DynamicWriter`]) have a table of blocks.
+#![allow(clippy::cast_possible_truncation, reason = "fields have the width of the disk format")]
+mod dynamic;
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+pub use dynamic::{Dynamic, DynamicWriter};
 
 /// Bytes of a footer.
 pub const FOOTER_SIZE: usize = 512;
@@ -32,6 +37,48 @@ pub struct Footer {
     pub id: [u8; 16],
     /// Storage of the blocks.
     pub disk_type: DiskType,
+    /// Byte at which the header of a dynamic disk is; all ones for a fixed one, which has none.
+    pub header_at: u64,
+}
+
+/// Why a VHD cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum VhdError {
+    /// The footer is damaged.
+    #[error(transparent)]
+    Footer(#[from] FooterError),
+    /// The header of a dynamic disk makes no sense.
+    #[error("not a dynamic VHD: {reason}")]
+    Header {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// It needs another disk to make sense.
+    #[error("the VHD holds only differences to another disk, which is not supported")]
+    Differencing,
+    /// Less is there than the footer says.
+    #[error("the VHD should have {size} bytes of data, but has {stored}")]
+    Truncated {
+        /// Size in the footer.
+        size: u64,
+        /// Bytes in front of the footer.
+        stored: u64,
+    },
+    /// A size that no such disk has.
+    #[error(
+        "a dynamic VHD cannot have {size} bytes: it must be a multiple of 512, not zero and at most 2040 GiB"
+    )]
+    Size {
+        /// The size.
+        size: u64,
+    },
+    /// The file failed.
+    #[error("accessing the VHD file")]
+    Io {
+        /// How it failed.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Why a footer cannot be read.
@@ -52,7 +99,11 @@ impl Footer {
     /// Of a fixed disk of `size` bytes, which must be a multiple of 512.
     pub fn fixed(size: u64, id: [u8; 16]) -> Self {
         debug_assert_eq!(size % 512, 0);
-        Self { size, id, disk_type: DiskType::Fixed }
+        Self { size, id, disk_type: DiskType::Fixed, header_at: u64::MAX }
+    }
+
+    fn dynamic(size: u64, id: [u8; 16], header_at: u64) -> Self {
+        Self { size, id, disk_type: DiskType::Dynamic, header_at }
     }
 
     /// The 512 bytes to append.
@@ -68,15 +119,14 @@ impl Footer {
         // Features: the reserved bit, always set. Format version 1.0.
         put(8, &2u32.to_be_bytes());
         put(12, &0x0001_0000u32.to_be_bytes());
-        // A fixed disk has no header to point to.
-        put(16, &u64::MAX.to_be_bytes());
+        put(16, &self.header_at.to_be_bytes());
         put(28, CREATOR);
         put(32, &0x000a_0000u32.to_be_bytes());
         put(40, &self.size.to_be_bytes());
         put(48, &self.size.to_be_bytes());
         put(60, &disk_type.to_be_bytes());
         put(68, &self.id);
-        let sum = checksum(&bytes);
+        let sum = checksum(&bytes, 64);
         bytes[64..68].copy_from_slice(&sum.to_be_bytes());
         bytes
     }
@@ -87,7 +137,7 @@ impl Footer {
         if !bytes.starts_with(COOKIE) {
             return Err(FooterError::Cookie);
         }
-        if word(64) != checksum(bytes) {
+        if word(64) != checksum(bytes, 64) {
             return Err(FooterError::Checksum);
         }
         let disk_type = match word(60) {
@@ -98,7 +148,8 @@ impl Footer {
         };
         let mut id = [0; 16];
         id.copy_from_slice(&bytes[68..84]);
-        Ok(Self { size: u64::from(word(48)) << 32 | u64::from(word(52)), id, disk_type })
+        let long = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
+        Ok(Self { size: long(48), id, disk_type, header_at: long(16) })
     }
 }
 
@@ -112,10 +163,29 @@ pub fn append_footer<W: Write + Seek>(disk: &mut W, size: u64, id: [u8; 16]) -> 
     disk.flush()
 }
 
-/// Complement of the sum of all bytes, those of the checksum itself left out.
-fn checksum(bytes: &[u8; FOOTER_SIZE]) -> u32 {
+/// The footer of a VHD: at its end, or at the start of a dynamic one that lost its end. `None` if the file is something
+/// else; a footer with a wrong checksum counts as none, for raw disks may hold anything.
+pub fn find_footer<F: Read + Seek>(file: &mut F) -> io::Result<Option<Footer>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length < FOOTER_SIZE as u64 {
+        return Ok(None);
+    }
+    for (at, anywhere) in [(length - FOOTER_SIZE as u64, true), (0, false)] {
+        let mut bytes = [0; FOOTER_SIZE];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut bytes)?;
+        match Footer::parse(&bytes) {
+            Ok(footer) if anywhere || footer.disk_type == DiskType::Dynamic => return Ok(Some(footer)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Complement of the sum of all bytes, those of the checksum itself, at `at`, left out.
+fn checksum(bytes: &[u8], at: usize) -> u32 {
     let sum = |part: &[u8]| part.iter().map(|&byte| u32::from(byte)).sum::<u32>();
-    !(sum(&bytes[..64]) + sum(&bytes[68..]))
+    !(sum(&bytes[..at]) + sum(&bytes[at + 4..]))
 }
 
 #[cfg(test)]
