@@ -3,6 +3,7 @@
 //! * [`Reference`]: what people call an image
 //! * [`store::Store`]: images on this machine, as an OCI image layout
 //! * [`load`]: images from an OCI layout or a `docker save` archive into the store
+//! * [`registry`]: images from registries into the store
 //! * [`layer`]: a layer as the tar stream that its image promises
 //! * [`build`]: small images made from files
 //! * [`spec`]: image config and command line → OCI runtime spec
@@ -14,8 +15,11 @@ mod digest;
 pub mod layer;
 pub mod load;
 pub mod model;
+mod pipe;
 mod platform;
 mod reference;
+pub mod registry;
+mod select;
 pub mod spec;
 pub mod store;
 

@@ -5,7 +5,8 @@ use super::archive::{blob_name, parse};
 use super::docker::Saved;
 use super::{LoadError, Loader, Named};
 use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest, REF_NAME};
-use crate::{Digest, Platform, Reference};
+use crate::select::{self, Candidate};
+use crate::{Digest, Reference};
 
 /// Indexes within indexes that are followed.
 const MAX_DEPTH: u32 = 4;
@@ -16,12 +17,6 @@ enum Name {
     Full(Reference),
     Tag(String),
     None,
-}
-
-/// An image in the archive and the machine it is for.
-struct Candidate {
-    descriptor: Descriptor,
-    platform: Platform,
 }
 
 pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
@@ -89,18 +84,14 @@ fn candidates(
     Ok(())
 }
 
-/// The first image for the machine that is wanted and whose blobs are in the archive.
+/// The image for the machine that is wanted.
 fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result<Descriptor, LoadError> {
     let wanted = &loader.options.platform;
-    let mut found: Vec<String> = candidates.iter().map(|candidate| candidate.platform.to_string()).collect();
-    // Attestations call their platform unknown.
-    found.retain(|platform| !platform.starts_with("unknown"));
-    found.dedup();
-    candidates
-        .into_iter()
-        .find(|candidate| wanted.accepts(&candidate.platform))
-        .map(|candidate| candidate.descriptor)
-        .ok_or_else(|| LoadError::Platform { name: name.to_owned(), wanted: Box::new(wanted.clone()), found })
+    select::choose(wanted, candidates).map_err(|found| LoadError::Platform {
+        name: name.to_owned(),
+        wanted: Box::new(wanted.clone()),
+        found,
+    })
 }
 
 /// The names that `docker save` gives in its own list, beside the layout.

@@ -43,6 +43,11 @@ impl Store {
         Ok((digest, length))
     }
 
+    /// Whether a blob of that size is here. It was right when it came; whether it still is, its readers find out.
+    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+        self.blob_path(digest).metadata().is_ok_and(|found| found.is_file() && found.len() == size)
+    }
+
     /// A small blob as a whole, checked.
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let file = self.open_blob(digest)?;
@@ -108,11 +113,22 @@ impl Store {
 
     fn keep(&self, file: tempfile::NamedTempFile, digest: &Digest, _held: &Ingest) -> Result<(), StoreError> {
         let path = self.blob_path(digest);
+        // A name must not lead to holes after a power failure.
+        file.as_file().sync_all().map_err(StoreError::io("writing", &path))?;
         file.persist(&path).map_err(|error| StoreError::io("storing", &path)(error.error))?;
-        Ok(())
+        sync_directory(&self.blob_directory())
     }
 
     fn blob_path(&self, digest: &Digest) -> std::path::PathBuf {
         self.blob_directory().join(digest.hex())
     }
+}
+
+/// Makes new names in a directory last. Windows does so by itself.
+pub(super) fn sync_directory(directory: &std::path::Path) -> Result<(), StoreError> {
+    if cfg!(unix) {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(StoreError::io("writing", directory))?;
+    }
+    Ok(())
 }

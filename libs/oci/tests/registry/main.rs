@@ -1,0 +1,6 @@
+//! Pulling: from a real registry, and from a server that misbehaves in every way we could think of.
+mod faults;
+mod hub;
+mod pulls;
+mod server;
+mod support;
