@@ -30,10 +30,16 @@ impl PipeWriter {
         self.whole = true;
     }
 
-    fn fail(mut self, error: io::Error) {
+    /// The source has failed; so does the reader, once it has read what came before.
+    pub(crate) fn fail(mut self, error: io::Error) {
         self.send_piece();
         self.send(Err(error));
         self.sender = None;
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.sender.is_none()
     }
 
     fn send(&mut self, piece: Piece) {

@@ -3,10 +3,12 @@ mod archive;
 mod docker;
 mod error;
 mod layout;
+mod rootfs;
 
 use std::path::Path;
 
 pub use error::LoadError;
+pub use rootfs::{About, import};
 
 use crate::model::{Descriptor, ImageConfig, Manifest};
 use crate::store::{Ingest, Store};

@@ -65,8 +65,8 @@ pub trait LayerSink: Sync {
         diff_id: &Digest,
         tar: LayerReader,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
-    /// Whether it has a use for the layer at all.
-    fn wants(&self, diff_id: &Digest) -> bool;
+    /// Whether it has a use for this layer of an image.
+    fn wants(&self, image: &ImageConfig, diff_id: &Digest) -> bool;
 }
 
 /// Pulls an image and gives it its name. Blobs that are here are not fetched again. After an error, what came before it
@@ -191,7 +191,8 @@ impl Pull<'_> {
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), PullError> {
             while let Some((layer, diff_id)) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.layer(layer, diff_id).inspect_err(|_| self.stopped.store(true, Ordering::Relaxed))?;
+                self.layer(layer, diff_id, config)
+                    .inspect_err(|_| self.stopped.store(true, Ordering::Relaxed))?;
                 self.observer.done(layer);
             }
             Ok(())
@@ -208,13 +209,13 @@ impl Pull<'_> {
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn layer(&self, layer: &Descriptor, diff_id: &Digest) -> Result<(), PullError> {
+    fn layer(&self, layer: &Descriptor, diff_id: &Digest, config: &ImageConfig) -> Result<(), PullError> {
         if self.store.has(&layer.digest, layer.size) {
             self.observer.present(layer);
             return Ok(());
         }
         let blob = Counted { inner: BlobReader::new(self.source, layer), layer, observer: self.observer };
-        match self.sink.filter(|sink| sink.wants(diff_id)) {
+        match self.sink.filter(|sink| sink.wants(config, diff_id)) {
             Some(sink) => self.layer_into(sink, blob, layer, diff_id),
             None => self.store.add(blob, &layer.digest, layer.size, self.held).map_err(plain),
         }
