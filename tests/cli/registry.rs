@@ -6,10 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use lcow_oci::{Compression, Digest};
 use nix::sys::signal::Signal;
-use sha2::{Digest, Sha256};
 
 use crate::home::{Home, image};
 use crate::hub::Hub;
@@ -21,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     plain("several_pulls_of_one_image_agree", together),
     plain("nothing_is_deleted_that_a_pull_brings", collected),
     plain("what_cannot_be_pulled_is_explained", refused),
+    plain("certificates_are_checked", certificates),
     boots("run_pulls_what_is_missing", run_pulls),
 ];
 
@@ -63,9 +63,7 @@ fn push(hub: &Hub, image: ImageBuilder, name: &str) -> Result<()> {
 fn digests(home: &Home, part: &str, end: &str) -> Result<BTreeMap<String, String>> {
     let mut digests = BTreeMap::new();
     for path in home.files(part, end)? {
-        let bytes = std::fs::read(&path)?;
-        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        digests.insert(name(&path), digest);
+        digests.insert(name(&path), Digest::of(&std::fs::read(&path)?).hex());
     }
     Ok(digests)
 }
@@ -218,6 +216,28 @@ fn refused(home: &Home) -> Result<()> {
         .env("DOCKER_CONFIG", directory.path())
         .env("PATH", format!("{}:{path}", directory.path().display()));
     crate::lcow::run(command, &[])?.well()?;
+    Ok(())
+}
+
+fn certificates(home: &Home) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let Some(hub) = Hub::start_with_certificate(directory.path()) else { return Ok(()) };
+    let home = home.empty()?;
+    push(&hub, large("large", 7)?, "me/large:v1")?;
+    let port = hub.address().rsplit(':').next().context("a port")?;
+    let pull = |host: &str, trusted: bool| {
+        // A mirror's address says how it is asked; at the registry itself nobody listens.
+        let mirror = format!("https://{host}:{port}");
+        let mut command = home.command(&["pull", "-q", "--mirror", &mirror, "127.0.0.1:1/me/large:v1"]);
+        if trusted {
+            command.env("SSL_CERT_FILE", directory.path().join("authority.pem"));
+        }
+        crate::lcow::run(command, &[])
+    };
+    pull("localhost", false)?.refused(125, &["certificate"])?;
+    // The certificate has another name.
+    pull("127.0.0.1", true)?.refused(125, &["certificate"])?;
+    pull("localhost", true)?.well()?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@
 pub mod build;
 mod compression;
 mod digest;
+pub mod fuzz;
 pub mod layer;
 pub mod load;
 pub mod merge;

@@ -60,6 +60,7 @@ pub(super) const NEEDS: &[Need] = &[
     dev("mmdebstrap", Probe::Runs(&["mmdebstrap", "--version"]), &["mmdebstrap"], "makes root file systems for tests"),
     dev("docker-registry", Probe::Runs(&["docker-registry", "--version"]), &["docker-registry"], "a registry to pull images from"),
     dev("skopeo", Probe::Runs(&["skopeo", "--version"]), &["skopeo"], "fills registries, judges archives"),
+    dev("openssl", Probe::Runs(&["openssl", "version"]), &["openssl"], "certificates of a registry"),
     dev("htpasswd", Probe::Exists(&["/usr/bin/htpasswd"]), &["apache2-utils"], "accounts of a registry"),
     dev("UEFI firmware", Probe::Exists(&["/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd"]), &["ovmf"], "boots the EFI files"),
     dev("cpio", Probe::Runs(&["cpio", "--version"]), &["cpio"], "checks initrds"),

@@ -20,7 +20,17 @@ enum Name {
 }
 
 pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
-    let index: Index = loader.archive.document("index.json")?;
+    let mut index: Index = loader.archive.document("index.json")?;
+    if loader.options.only.is_some() {
+        // In a cache others may be damaged, or half there.
+        let full = |descriptor: &Descriptor| match name_of(descriptor) {
+            Ok(Name::Full(name)) => Some(name),
+            _ => None,
+        };
+        let names: Vec<Reference> = index.manifests.iter().filter_map(full).collect();
+        index.manifests.retain(|descriptor| full(descriptor).is_some_and(|name| loader.wants(&name)));
+        loader.found(!index.manifests.is_empty(), names.into_iter())?;
+    }
     // The same name for several platforms is one image.
     let mut groups: BTreeMap<Name, Vec<Candidate>> = BTreeMap::new();
     for descriptor in index.manifests {

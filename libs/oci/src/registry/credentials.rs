@@ -136,6 +136,14 @@ impl DockerConfig {
         }
     }
 
+    /// Names of the registries that the file has accounts for. No helper is asked.
+    pub fn accounts(&self) -> Vec<&str> {
+        let usable = self.auths.iter().filter(|(name, account)| {
+            account.credentials(name).is_ok_and(|credentials| credentials != Credentials::Anonymous)
+        });
+        usable.map(|(name, _)| host_of(name)).collect()
+    }
+
     /// What there is for `registry`: from its own helper, from the general one, or from the file.
     pub fn get(&self, registry: &str) -> Result<Credentials, CredentialsError> {
         let key = if registry == DOCKER_HUB.0 { DOCKER_HUB.1 } else { registry };

@@ -1,4 +1,5 @@
 //! When to try again, and after what pause.
+use std::io;
 use std::time::Duration;
 
 use super::{Patience, RegistryError};
@@ -26,13 +27,16 @@ impl RegistryError {
     }
 }
 
-/// Whether a connection may do better next time.
+/// Whether a connection may do better next time. A name that nobody knows, a port where nobody listens and a certificate that
+/// is not trusted stay what they are, and people want to know at once.
 fn is_passing(error: &ureq::Error) -> bool {
     use ureq::Error;
-    matches!(
-        error,
-        Error::Io(_) | Error::Timeout(_) | Error::ConnectionFailed | Error::HostNotFound | Error::Protocol(_)
-    )
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
+        Error::Io(error) => !error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        Error::Timeout(_) | Error::ConnectionFailed | Error::Protocol(_) => true,
+        _ => false,
+    }
 }
 
 /// Tries that are left for one purpose.

@@ -18,6 +18,35 @@ pub(crate) const PASSWORD: &str = "pass:word";
 impl Hub {
     /// Starts one, with an account or for everybody. Without the programs it takes it says so and gives nothing.
     pub(crate) fn start(account: bool) -> Option<Self> {
+        let auth = |directory: &Path| {
+            let accounts = directory.join("htpasswd");
+            let made = Command::new("htpasswd").args(["-Bbn", USER, PASSWORD]).output().expect("htpasswd");
+            std::fs::write(&accounts, made.stdout).expect("written");
+            format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", accounts.display())
+        };
+        Self::start_with("", |directory| if account { auth(directory) } else { String::new() })
+    }
+
+    /// Starts one with TLS, for the name `localhost`; who signed for it is in `authority.pem` in `directory`.
+    // The library's tests have no environment of their own to trust it in.
+    #[allow(dead_code)]
+    pub(crate) fn start_with_certificate(directory: &Path) -> Option<Self> {
+        let script = "
+            openssl req -x509 -newkey rsa:2048 -nodes -keyout authority.key -out authority.pem -subj /CN=authority -days 2
+            openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost
+            printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' > names
+            openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -CAcreateserial -out certificate.pem -days 2 -extfile names";
+        let made = Command::new("sh").args(["-ec", script]).current_dir(directory).output().expect("sh");
+        if !made.status.success() {
+            println!("skipped: openssl makes no certificate");
+            return None;
+        }
+        let place = directory.display();
+        let tls = format!(", tls: {{certificate: {place}/certificate.pem, key: {place}/key.pem}}");
+        Self::start_with(&tls, |_| String::new())
+    }
+
+    fn start_with(http: &str, more: impl Fn(&Path) -> String) -> Option<Self> {
         for program in ["docker-registry", "skopeo", "htpasswd"] {
             let mut probe = Command::new(program);
             if probe.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
@@ -28,17 +57,10 @@ impl Hub {
         let directory = tempfile::tempdir().expect("directory");
         let root = directory.path().join("root");
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:0\"{http}}}\n",
             root.display()
         );
-        if account {
-            let accounts = directory.path().join("htpasswd");
-            let made = Command::new("htpasswd").args(["-Bbn", USER, PASSWORD]).output().expect("htpasswd");
-            std::fs::write(&accounts, made.stdout).expect("written");
-            config.push_str("auth: {htpasswd: {realm: test, path: ");
-            config.push_str(accounts.to_str().expect("a path"));
-            config.push_str("}}\n");
-        }
+        config.push_str(&more(directory.path()));
         let file = directory.path().join("config.yml");
         std::fs::write(&file, config).expect("written");
         let mut process = Command::new("docker-registry")

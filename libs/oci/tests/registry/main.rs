@@ -4,3 +4,4 @@ mod hub;
 mod pulls;
 mod server;
 mod support;
+mod tokens;

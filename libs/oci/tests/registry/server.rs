@@ -1,6 +1,6 @@
 //! A registry of our own that misbehaves on purpose.
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,8 @@ pub(crate) enum Fault {
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) range: Option<u64>,
+    pub(crate) authorization: Option<String>,
+    body: String,
 }
 
 #[derive(Default)]
@@ -39,6 +41,20 @@ struct State {
     /// Next faults for paths that contain the text.
     faults: Vec<(String, Vec<Fault>)>,
     asked: Vec<Asked>,
+    /// With it, only whoever shows a token of ours gets anything.
+    account: Option<Account>,
+    tokens: usize,
+}
+
+/// Who may have tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    /// `Authorization` of a request for a token; nothing for anybody.
+    pub(crate) authorization: Option<String>,
+    /// Form field of a request for a token by an identity token.
+    pub(crate) refresh_token: Option<String>,
+    /// Answers that a token is good for.
+    pub(crate) uses: usize,
 }
 
 /// The server; its threads end with the process.
@@ -90,6 +106,21 @@ impl Server {
         self.state.lock().expect("state").faults.push((text.to_owned(), faults));
     }
 
+    /// From now on tokens are needed.
+    pub(crate) fn account(&self, account: Account) {
+        self.state.lock().expect("state").account = Some(account);
+    }
+
+    /// Tokens that were given.
+    pub(crate) fn tokens(&self) -> usize {
+        self.state.lock().expect("state").tokens
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Replaces a document.
     pub(crate) fn replace(&self, path: &str, kind: &str, bytes: &[u8]) {
         let mut state = self.state.lock().expect("state");
@@ -107,6 +138,13 @@ impl Server {
 fn serve(stream: &TcpStream, state: &Mutex<State>) {
     let mut input = BufReader::new(stream.try_clone().expect("a copy"));
     while let Some(asked) = request(&mut input) {
+        if let Some(answer) = authorize(stream, &asked, &mut state.lock().expect("state")) {
+            let mut out = stream;
+            if out.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         let (document, fault) = {
             let mut state = state.lock().expect("state");
             state.asked.push(asked.clone());
@@ -123,23 +161,57 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
     }
 }
 
+/// The answer to somebody without a token, or who asks for one.
+fn authorize(stream: &TcpStream, asked: &Asked, state: &mut State) -> Option<String> {
+    let account = state.account.clone()?;
+    let address = stream.local_addr().expect("an address");
+    let no = |header: &str| format!("HTTP/1.1 401 No\r\n{header}Content-Length: 0\r\n\r\n");
+    if let Some(query) = asked.path.strip_prefix("/token") {
+        let named = query.contains("service=test") && query.contains("scope=repository%3Aapp%3Apull");
+        let form = account.refresh_token.map(|token| format!("refresh_token={token}"));
+        let known = match form {
+            Some(form) => asked.body.contains(&form) && asked.body.contains("grant_type=refresh_token"),
+            None => named && asked.authorization == account.authorization,
+        };
+        if !known {
+            return Some(no(""));
+        }
+        state.tokens += 1;
+        let body = format!(r#"{{"token":"token-{}-{}"}}"#, state.tokens, state.asked.len() + account.uses);
+        return Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    }
+    let shown = asked.authorization.as_deref().and_then(|text| text.strip_prefix("Bearer token-"));
+    let last = shown.and_then(|token| token.rsplit('-').next()?.parse::<usize>().ok());
+    if last.is_some_and(|last| state.asked.len() < last) {
+        return None;
+    }
+    Some(no(&format!(
+        "WWW-Authenticate: Bearer realm=\"http://{address}/token\",service=\"test\",scope=\"repository:app:pull\"\r\n"
+    )))
+}
+
 fn request(input: &mut impl BufRead) -> Option<Asked> {
     let mut first = String::new();
     input.read_line(&mut first).ok()?;
     let path = first.split(' ').nth(1)?.to_owned();
-    let mut range = None;
+    let mut asked = Asked { path, range: None, authorization: None, body: String::new() };
+    let mut length = 0;
     loop {
         let mut line = String::new();
         input.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            return Some(Asked { path, range });
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("range")
-        {
-            range = value.trim().strip_prefix("bytes=")?.trim_end_matches('-').parse().ok();
+        let Some((name, value)) = line.split_once(':') else { break };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "range" => asked.range = value.strip_prefix("bytes=")?.trim_end_matches('-').parse().ok(),
+            "authorization" => asked.authorization = Some(value.to_owned()),
+            "content-length" => length = value.parse().ok()?,
+            _ => {}
         }
     }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    asked.body = String::from_utf8(body).ok()?;
+    Some(asked)
 }
 
 /// `None` if the connection is over.
@@ -195,7 +267,7 @@ fn answer(
     match fault {
         // Until the other side has had enough.
         Some(Fault::Stall(_)) => {
-            let _ = std::io::Read::read(&mut out, &mut [0; 1]);
+            let _ = out.read(&mut [0; 1]);
             None
         }
         Some(Fault::Cut(_) | Fault::Longer { .. }) => {
