@@ -1,4 +1,5 @@
 //! When to try again, and after what pause.
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -30,11 +31,12 @@ impl RegistryError {
 /// Whether a connection may do better next time. A name that nobody knows, a port where nobody listens and a certificate that
 /// is not trusted stay what they are, and people want to know at once.
 fn is_passing(error: &ureq::Error) -> bool {
-    use ureq::Error;
     match error {
-        Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
-        Error::Io(error) => !error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
-        Error::Timeout(_) | Error::ConnectionFailed | Error::Protocol(_) => true,
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => false,
+        ureq::Error::Io(error) => {
+            !error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+        }
+        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => true,
         _ => false,
     }
 }

@@ -3,5 +3,6 @@ mod faults;
 mod hub;
 mod pulls;
 mod server;
+mod sinks;
 mod support;
 mod tokens;

@@ -1,7 +1,7 @@
 //! An image from a registry into the store.
-use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+mod layers;
+
+use std::sync::atomic::AtomicBool;
 
 use super::blob::BlobReader;
 use super::manifest::Document;
@@ -9,13 +9,11 @@ use super::source::Source;
 use super::{PullError, Registry, RegistryError};
 use crate::layer::LayerReader;
 use crate::model::{Descriptor, ImageConfig, Index, Manifest, media};
-use crate::pipe::{PipeWriter, pipe};
 use crate::select::{Candidate, choose};
 use crate::store::{Ingest, Store};
 use crate::{Compression, Digest, Platform, Reference};
+use layers::plain;
 
-/// Layers that come at the same time, as with docker.
-const AT_ONCE: usize = 3;
 /// Indexes within indexes that are followed.
 const MAX_DEPTH: u32 = 4;
 
@@ -185,112 +183,8 @@ impl Pull<'_> {
         if layers == ids { Ok(()) } else { Err(PullError::Layers { layers, ids }) }
     }
 
-    /// Fetches what is missing, several at once. The first failure stops the others.
-    fn layers(&self, manifest: &Manifest, config: &ImageConfig) -> Result<(), PullError> {
-        let layers: Vec<_> = manifest.layers.iter().zip(&config.rootfs.diff_ids).collect();
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<(), PullError> {
-            while let Some((layer, diff_id)) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.layer(layer, diff_id, config)
-                    .inspect_err(|_| self.stopped.store(true, Ordering::Relaxed))?;
-                self.observer.done(layer);
-            }
-            Ok(())
-        };
-        let results: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..AT_ONCE.min(layers.len())).map(|_| scope.spawn(work)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        let mut failures: Vec<PullError> = results.into_iter().filter_map(Result::err).collect();
-        failures.sort_by_key(PullError::is_echo);
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    fn layer(&self, layer: &Descriptor, diff_id: &Digest, config: &ImageConfig) -> Result<(), PullError> {
-        if self.store.has(&layer.digest, layer.size) {
-            self.observer.present(layer);
-            return Ok(());
-        }
-        let blob = Counted { inner: BlobReader::new(self.source, layer), layer, observer: self.observer };
-        match self.sink.filter(|sink| sink.wants(config, diff_id)) {
-            Some(sink) => self.layer_into(sink, blob, layer, diff_id),
-            None => self.store.add(blob, &layer.digest, layer.size, self.held).map_err(plain),
-        }
-    }
-
-    /// The blob goes into the store, and its content to the sink, at the same time.
-    fn layer_into(
-        &self,
-        sink: &dyn LayerSink,
-        blob: impl Read,
-        layer: &Descriptor,
-        diff_id: &Digest,
-    ) -> Result<(), PullError> {
-        let (writer, reader) = pipe();
-        let compression = Compression::of_layer(&layer.media_type).unwrap_or_default();
-        let (stored, used) = thread::scope(|scope| {
-            let used = scope.spawn(move || {
-                let tar = LayerReader::new(reader, compression, layer.digest, *diff_id)?;
-                sink.layer(diff_id, tar)
-            });
-            let mut tee = Tee { inner: blob, copy: writer };
-            let stored = self.store.add(&mut tee, &layer.digest, layer.size, self.held);
-            if stored.is_ok() {
-                tee.copy.finish();
-            } else {
-                drop(tee);
-            }
-            (stored, used.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        stored.map_err(plain)?;
-        used.map_err(|source| PullError::Sink { digest: layer.digest, source })
-    }
-
     fn parse<T: serde::de::DeserializeOwned>(&self, digest: &Digest, bytes: &[u8]) -> Result<T, PullError> {
         let (host, object) = (self.source.host().to_owned(), digest.to_string());
         serde_json::from_slice(bytes).map_err(|source| RegistryError::Json { host, object, source }.into())
-    }
-}
-
-/// A registry's failure that came through the store is the registry's again.
-fn plain(error: crate::store::StoreError) -> PullError {
-    match error {
-        crate::store::StoreError::Source { digest, source } => match source.downcast::<RegistryError>() {
-            Ok(error) => error.into(),
-            Err(source) => crate::store::StoreError::Source { digest, source }.into(),
-        },
-        error => error.into(),
-    }
-}
-
-/// Tells the observer what passes.
-struct Counted<'a, R> {
-    inner: R,
-    layer: &'a Descriptor,
-    observer: &'a dyn Observer,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.observer.bytes(self.layer, count as u64);
-        Ok(count)
-    }
-}
-
-/// Copies what passes into a pipe.
-struct Tee<R> {
-    inner: R,
-    copy: PipeWriter,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.copy.write_all(&buffer[..count])?;
-        Ok(count)
     }
 }
