@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     plain("an_unknown_image_names_the_known", unknown),
     plain("an_image_for_another_machine_names_its_platforms", wrong_platform),
     plain("names_come_and_go", names),
+    plain("a_damaged_image_hides_no_other", damaged_document),
     plain("an_archive_goes_out_and_comes_back", saved),
     plain("a_root_file_system_becomes_an_image", imported),
     plain("what_is_known_about_an_image_is_shown", inspected),
@@ -82,6 +83,23 @@ fn damaged(home: &Home) -> Result<()> {
     ensure!(home.files("layers", ".tmp")?.is_empty(), "something half-written was left");
     ensure!(!home.lcow(&["ps", "-a"])?.well()?.text().contains("damaged"), "a container was left");
     home.lcow(&["run", "--rm", "busybox", "true"])?.well()?;
+    Ok(())
+}
+
+fn damaged_document(home: &Home) -> Result<()> {
+    let home = home.empty()?;
+    for name in ["good", "bad"] {
+        home.load(image(name)?.layer(LayerBuilder::new(), Compression::Gzip).cmd([name]))?;
+    }
+    let shown: serde_json::Value = serde_json::from_str(&home.lcow(&["inspect", "bad"])?.well()?.text())?;
+    let digest = shown[0]["Descriptor"]["digest"].as_str().context("a digest")?.replace("sha256:", "");
+    std::fs::write(home.path().join("images/blobs/sha256").join(digest), b"{}")?;
+    let list = home.lcow(&["images"])?;
+    ensure!(list.status == 0 && list.stderr.contains("bad:latest is damaged"), "{list:?}");
+    ensure!(list.text().starts_with("good\tlatest\t") && list.text().lines().count() == 1, "{list:?}");
+    home.lcow(&["rmi", "bad"])?.well()?;
+    home.lcow(&["images"])?.well()?;
+    home.lcow(&["inspect", "good"])?.well()?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use crate::{Test, boots, plain};
 pub(crate) const TESTS: &[Test] = &[
     plain("a_pulled_image_has_its_disks", pulled),
     plain("pulls_that_are_killed_leave_nothing_in_the_way", killed),
+    plain("conversions_that_are_killed_leave_nothing_in_the_way", killed_converting),
     plain("several_pulls_of_one_image_agree", together),
     plain("nothing_is_deleted_that_a_pull_brings", collected),
     plain("what_cannot_be_pulled_is_explained", refused),
@@ -143,6 +144,39 @@ fn killed(home: &Home) -> Result<()> {
     }
     ensure!(unfinished > KILLS / 4, "only {unfinished} of {KILLS} pulls were interrupted");
     Ok(())
+}
+
+fn killed_converting(home: &Home) -> Result<()> {
+    let Some(hub) = Hub::start(false) else { return Ok(()) };
+    push(&hub, large("large", 8)?, "me/large:v1")?;
+    let name = hub.name("me/large:v1");
+    let home = home.empty()?;
+    home.lcow(&["pull", &name])?.well()?;
+    let disks = digests(&home, "layers", ".vhd")?;
+    // With all blobs here, what a pull does is conversion.
+    let forget =
+        || home.files("layers", ".vhd")?.iter().try_for_each(std::fs::remove_file).context("removing");
+    forget()?;
+    let start = Instant::now();
+    home.lcow(&["pull", &name])?.well()?;
+    let whole = start.elapsed();
+    let mut unfinished = 0;
+    for kill in 0..KILLS {
+        if kill % 4 == 0 {
+            forget()?;
+        }
+        let pull = home.background(&["pull", &name])?;
+        thread::sleep(whole * (kill % 8) / 8);
+        pull.signal(Signal::SIGKILL)?;
+        unfinished += u32::from(pull.finish()?.status == -9);
+        for disk in home.files("layers", ".vhd")? {
+            let found = Digest::of(&std::fs::read(&disk)?).hex();
+            ensure!(disks[&self::name(&disk)] == found, "a disk with a name is not whole");
+        }
+    }
+    ensure!(unfinished > KILLS / 4, "only {unfinished} of {KILLS} conversions were interrupted");
+    home.lcow(&["pull", &name])?.well()?;
+    check(&home, &disks)
 }
 
 fn together(home: &Home) -> Result<()> {

@@ -71,7 +71,10 @@ pub(in crate::cli) fn images(args: &ImagesArgs) -> anyhow::Result<ExitCode> {
     if let Some(ImagesCommand::Prune(args)) = &args.command {
         return prune(args);
     }
-    let mut images = Home::open()?.store()?.list()?;
+    let (mut images, damaged) = Home::open()?.store()?.list_whole()?;
+    for (name, error) in damaged {
+        eprintln!("lcow: {} is damaged: {:#}", name.familiar(), anyhow::Error::from(error));
+    }
     if let Some(only) = &args.only {
         let wanted: Reference = only.parse()?;
         let tagged = only.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
@@ -156,7 +159,7 @@ fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     if args.all {
         let store = home.store()?;
         let containers = home.containers().list()?.containers;
-        for image in store.list()? {
+        for image in store.list_whole()?.0 {
             let used = containers.iter().any(|listed| listed.record.image_digest == Some(image.digest));
             if !used {
                 store.untag(&image.reference)?;

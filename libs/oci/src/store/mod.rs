@@ -18,7 +18,7 @@ pub use error::StoreError;
 pub use garbage::Freed;
 
 use crate::layer::LayerReader;
-use crate::model::{ImageConfig, Manifest};
+use crate::model::{Descriptor, ImageConfig, Manifest};
 use crate::{Compression, Digest, Platform, Reference};
 use lock::Lock;
 
@@ -91,18 +91,30 @@ impl Store {
         &self.root
     }
 
-    /// All images by name.
+    /// All images by name. One that is damaged is an error; see [`Self::list_whole`].
     pub fn list(&self) -> Result<Vec<Summary>, StoreError> {
-        let mut list = Vec::new();
+        self.names()?.into_iter().map(|(reference, descriptor)| self.summary(reference, descriptor)).collect()
+    }
+
+    /// The images that are whole, by name, and what is wrong with the others.
+    pub fn list_whole(&self) -> Result<(Vec<Summary>, Vec<(Reference, StoreError)>), StoreError> {
+        let (mut whole, mut damaged) = (Vec::new(), Vec::new());
         for (reference, descriptor) in self.names()? {
-            let manifest: Manifest = self.document(&descriptor.digest)?;
-            let size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
-            let id = manifest.config.digest;
-            let config: ImageConfig = self.document(&id)?;
-            let (digest, created, platform) = (descriptor.digest, config.created, config.platform);
-            list.push(Summary { reference, digest, id, created, size, platform });
+            match self.summary(reference.clone(), descriptor) {
+                Ok(summary) => whole.push(summary),
+                Err(error) => damaged.push((reference, error)),
+            }
         }
-        Ok(list)
+        Ok((whole, damaged))
+    }
+
+    fn summary(&self, reference: Reference, descriptor: Descriptor) -> Result<Summary, StoreError> {
+        let manifest: Manifest = self.document(&descriptor.digest)?;
+        let size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+        let id = manifest.config.digest;
+        let config: ImageConfig = self.document(&id)?;
+        let (digest, created, platform) = (descriptor.digest, config.created, config.platform);
+        Ok(Summary { reference, digest, id, created, size, platform })
     }
 
     /// The image called `reference`, by its tag or, with `@sha256:…`, by the digest of its manifest.

@@ -73,7 +73,7 @@ impl Store {
             let digits = digits.to_ascii_lowercase();
             let meant = |digest: &Digest| digest.hex().starts_with(&digits);
             let found: Vec<_> =
-                self.list()?.into_iter().filter(|i| meant(&i.id) || meant(&i.digest)).collect();
+                self.list_whole()?.0.into_iter().filter(|i| meant(&i.id) || meant(&i.digest)).collect();
             let images: BTreeSet<Digest> = found.iter().map(|image| image.id).collect();
             if images.len() > 1 {
                 return Err(StoreError::Ambiguous { text: text.to_owned() });

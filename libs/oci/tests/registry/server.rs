@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     IgnoreRange,
     /// Another part than the one that was asked for.
     WrongRange,
+    /// With the same path at another server, as `HOST:PORT`.
+    Elsewhere(String),
 }
 
 /// What was asked: the path, and where a range began.
@@ -228,6 +230,13 @@ fn answer(
         let retry = retry.map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
         let body = r#"{"errors":[{"code":"X","message":"not now"}]}"#;
         let text = format!("HTTP/1.1 {status} No\r\n{retry}Content-Length: {}\r\n\r\n{body}", body.len());
+        return out.write_all(text.as_bytes()).ok();
+    }
+    if let Some(Fault::Elsewhere(host)) = fault {
+        let text = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{host}{}\r\nContent-Length: 0\r\n\r\n",
+            asked.path
+        );
         return out.write_all(text.as_bytes()).ok();
     }
     let total = body.len();

@@ -3,7 +3,7 @@ use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
 use lcow_oci::registry::{DockerConfig, Options, PullError, Registry, RegistryError};
 
-use crate::server::{Account, Server};
+use crate::server::{Account, Fault, Server};
 use crate::support::{Lab, hasty, reference};
 
 /// Base64 of `me:pass:word`.
@@ -74,4 +74,19 @@ fn an_identity_token_is_changed_for_another() {
     let bench = Bench::new(Account { refresh_token: Some("secret".into()), ..account(None) });
     bench.pull(r#"{"identitytoken": "wrong"}"#).expect_err("a wrong one");
     bench.pull(r#"{"identitytoken": "secret"}"#).expect("pulled");
+}
+
+#[test]
+fn tokens_stay_where_they_belong_when_blobs_are_elsewhere() {
+    let bench = Bench::new(account(None));
+    let other = Server::start(&bench.lab.path("layout"));
+    let elsewhere = || Fault::Elsewhere(other.address().to_owned());
+    bench.server.faults("blobs", [elsewhere(), elsewhere(), elsewhere()]);
+    other.faults("blobs", [Fault::Cut(20)]);
+    bench.pull("{}").expect("pulled");
+    let asked = other.asked("blobs");
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|asked| asked.authorization.is_none()));
+    // Also there it goes on where the connection broke.
+    assert_eq!(asked[1].range, Some(20));
 }
