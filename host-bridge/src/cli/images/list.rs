@@ -72,8 +72,9 @@ pub(in crate::cli) fn images(args: &ImagesArgs) -> anyhow::Result<ExitCode> {
         return prune(args);
     }
     let (mut images, damaged) = Home::open()?.store()?.list_whole()?;
-    for (name, error) in damaged {
-        eprintln!("lcow: {} is damaged: {:#}", name.familiar(), anyhow::Error::from(error));
+    for image in damaged {
+        let error = anyhow::Error::from(image.error);
+        eprintln!("lcow: {} is damaged: {error:#}", image.reference.familiar());
     }
     if let Some(only) = &args.only {
         let wanted: Reference = only.parse()?;

@@ -48,6 +48,15 @@ pub struct Summary {
     pub platform: Platform,
 }
 
+/// An image that cannot be used.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Its name.
+    pub reference: Reference,
+    /// What is wrong with it.
+    pub error: StoreError,
+}
+
 /// An image in the store.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -93,22 +102,22 @@ impl Store {
 
     /// All images by name. One that is damaged is an error; see [`Self::list_whole`].
     pub fn list(&self) -> Result<Vec<Summary>, StoreError> {
-        self.names()?.into_iter().map(|(reference, descriptor)| self.summary(reference, descriptor)).collect()
+        self.names()?.into_iter().map(|(name, descriptor)| self.summary(name, &descriptor)).collect()
     }
 
     /// The images that are whole, by name, and what is wrong with the others.
-    pub fn list_whole(&self) -> Result<(Vec<Summary>, Vec<(Reference, StoreError)>), StoreError> {
+    pub fn list_whole(&self) -> Result<(Vec<Summary>, Vec<Damaged>), StoreError> {
         let (mut whole, mut damaged) = (Vec::new(), Vec::new());
         for (reference, descriptor) in self.names()? {
-            match self.summary(reference.clone(), descriptor) {
+            match self.summary(reference.clone(), &descriptor) {
                 Ok(summary) => whole.push(summary),
-                Err(error) => damaged.push((reference, error)),
+                Err(error) => damaged.push(Damaged { reference, error }),
             }
         }
         Ok((whole, damaged))
     }
 
-    fn summary(&self, reference: Reference, descriptor: Descriptor) -> Result<Summary, StoreError> {
+    fn summary(&self, reference: Reference, descriptor: &Descriptor) -> Result<Summary, StoreError> {
         let manifest: Manifest = self.document(&descriptor.digest)?;
         let size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
         let id = manifest.config.digest;
