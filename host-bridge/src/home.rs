@@ -28,6 +28,15 @@ pub enum HomeError {
     },
 }
 
+/// How much is taken for garbage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Blobs that have come in part today may be completed yet.
+    ByTheWay,
+    /// Those go, too.
+    Everything,
+}
+
 /// What was deleted because nobody needed it.
 #[derive(Debug)]
 pub struct Collected {
@@ -91,10 +100,14 @@ impl Home {
 
     /// Deletes blobs that no image needs, and layer disks that neither an image nor a container needs. What somebody may be
     /// about to use stays, and goes with a later call.
-    pub fn collect_garbage(&self) -> Result<Collected, GarbageError> {
+    pub fn collect_garbage(&self, extent: Extent) -> Result<Collected, GarbageError> {
         let store = self.store()?;
         let mut damaged = Vec::new();
-        let freed = store.collect_garbage()?.unwrap_or_default();
+        let freed = match extent {
+            Extent::ByTheWay => store.collect_garbage()?,
+            Extent::Everything => store.collect_all_garbage()?,
+        };
+        let freed = freed.unwrap_or_default();
         let disks = self.layers().collect(|| {
             let listing = self.containers().list()?;
             damaged = listing.damaged;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::OWN_FAILURE;
 use super::table::{Table, age, print};
 use crate::containers::{Condition, ContainerName};
-use crate::home::Home;
+use crate::home::{Extent, Home};
 
 /// Characters of a command that are shown.
 const COMMAND_WIDTH: usize = 40;
@@ -85,7 +85,7 @@ pub(super) fn rm(args: &RmArgs) -> anyhow::Result<ExitCode> {
         }
     }
     // Disks whose image has gone may have been kept for these containers alone.
-    home.collect_garbage()?;
+    home.collect_garbage(Extent::ByTheWay)?;
     Ok(status)
 }
 

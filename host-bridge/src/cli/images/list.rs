@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{short, time};
 use crate::cli::table::{Table, print, size};
-use crate::home::Home;
+use crate::home::{Extent, Home};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -168,7 +168,7 @@ fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let collected = home.collect_garbage()?;
+    let collected = home.collect_garbage(Extent::Everything)?;
     for error in collected.damaged {
         eprintln!("lcow: all layer disks are kept: {:#}", anyhow::Error::from(error));
     }

@@ -9,7 +9,7 @@ use lcow_oci::store::Store;
 use crate::cli::OWN_FAILURE;
 use crate::cli::table::print;
 use crate::containers::Listed;
-use crate::home::Home;
+use crate::home::{Extent, Home};
 
 /// Arguments of `lcow tag`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,7 @@ pub(in crate::cli) fn rmi(args: &RmiArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    for error in home.collect_garbage()?.damaged {
+    for error in home.collect_garbage(Extent::ByTheWay)?.damaged {
         eprintln!("lcow: all layer disks are kept: {:#}", anyhow::Error::from(error));
     }
     Ok(status)

@@ -28,10 +28,11 @@ pub(super) struct BlobReader<'a> {
 }
 
 impl<'a> BlobReader<'a> {
-    pub(super) fn new(source: &'a Source<'a>, blob: &Descriptor) -> Self {
+    /// From `offset` on.
+    pub(super) fn new(source: &'a Source<'a>, blob: &Descriptor, offset: u64) -> Self {
         let tries = Tries::new(&source.registry.options.patience);
         let name = blob.digest.to_string();
-        Self { source, name, size: blob.size, offset: 0, since: 0, body: None, tries }
+        Self { source, name, size: blob.size, offset, since: offset, body: None, tries }
     }
 
     fn connect(&self) -> Result<Box<dyn Read + Send>, RegistryError> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::lock::Lock;
+use super::partial::may_be_completed;
 use super::{Store, StoreError};
 use crate::Digest;
 use crate::model::{ImageConfig, Manifest};
@@ -18,10 +19,20 @@ pub struct Freed {
 }
 
 impl Store {
-    /// Delete what no image needs. `None` if somebody needs the blobs to stay right now: then nothing is deleted.
+    /// Delete what no image needs. `None` if somebody needs the blobs to stay right now: then nothing is deleted. What came of
+    /// blobs within the last day stays, for a pull that goes on with it.
     pub fn collect_garbage(&self) -> Result<Option<Freed>, StoreError> {
+        self.collect(may_be_completed)
+    }
+
+    /// As [`Self::collect_garbage`], and blobs that have come in part go, too.
+    pub fn collect_all_garbage(&self) -> Result<Option<Freed>, StoreError> {
+        self.collect(|_| false)
+    }
+
+    fn collect(&self, spare: impl Fn(&Path) -> bool) -> Result<Option<Freed>, StoreError> {
         match Lock::try_exclusive(&self.ingest_lock())? {
-            Some(_alone) => self.sweep().map(Some),
+            Some(_alone) => self.sweep(spare).map(Some),
             None => Ok(None),
         }
     }
@@ -39,7 +50,7 @@ impl Store {
     }
 
     /// Delete blobs without an image and what dead processes left behind. The caller holds the ingest lock alone.
-    fn sweep(&self) -> Result<Freed, StoreError> {
+    fn sweep(&self, spare: impl Fn(&Path) -> bool) -> Result<Freed, StoreError> {
         let mut needed = HashSet::new();
         for descriptor in self.names()?.into_values() {
             needed.insert(descriptor.digest.hex());
@@ -50,8 +61,13 @@ impl Store {
             needed.insert(manifest.config.digest.hex());
             needed.extend(manifest.layers.iter().map(|layer| layer.digest.hex()));
         }
-        let blobs = delete_except(&self.blob_directory(), &needed)?;
-        let temporary = delete_except(&self.temporary_directory(), &HashSet::new())?;
+        let is_needed =
+            |path: &Path| path.file_name().is_some_and(|name| needed.contains(&*name.to_string_lossy()));
+        let blobs = delete_except(&self.blob_directory(), is_needed)?;
+        let temporary = delete_except(&self.temporary_directory(), spare)?;
+        if self.lock_directory().exists() {
+            delete_except(&self.lock_directory(), |_| false)?;
+        }
         Ok(Freed { files: blobs.files + temporary.files, bytes: blobs.bytes + temporary.bytes })
     }
 }
@@ -65,14 +81,14 @@ fn skip_damaged<T>(document: Result<T, StoreError>) -> Result<Option<T>, StoreEr
     }
 }
 
-fn delete_except(directory: &Path, needed: &HashSet<String>) -> Result<Freed, StoreError> {
+fn delete_except(directory: &Path, needed: impl Fn(&Path) -> bool) -> Result<Freed, StoreError> {
     let mut freed = Freed::default();
     for entry in fs::read_dir(directory).map_err(StoreError::io("listing", directory))? {
         let entry = entry.map_err(StoreError::io("listing", directory))?;
-        if needed.contains(&*entry.file_name().to_string_lossy()) {
+        let path = entry.path();
+        if needed(&path) {
             continue;
         }
-        let path = entry.path();
         let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
         fs::remove_file(&path).map_err(StoreError::io("deleting", &path))?;
         freed = Freed { files: freed.files + 1, bytes: freed.bytes + bytes };

@@ -7,6 +7,7 @@ mod error;
 mod garbage;
 mod lock;
 mod names;
+mod partial;
 
 use std::fs;
 use std::io::Write;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::StoreError;
 pub use garbage::Freed;
+pub(crate) use partial::Partial;
 
 use crate::layer::LayerReader;
 use crate::model::{Descriptor, ImageConfig, Manifest};

@@ -77,6 +77,35 @@ fn a_blob_goes_on_where_the_connection_broke() {
 }
 
 #[test]
+fn the_next_pull_goes_on_where_a_failed_one_ended() {
+    let bench = Bench::new();
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.pull().expect_err("half a blob");
+    bench.pull().expect("the rest");
+    bench.check();
+    assert_eq!(bench.ranges(), [None, Some(200_000), Some(200_000)]);
+    assert_eq!(bench.lab.files(), (3, 0));
+    // Half a blob that is something else is noticed, and gone the next time.
+    let bench = Bench::new();
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.pull().expect_err("half a blob");
+    let tmp = bench.lab.store.root().join("tmp");
+    let partial = std::fs::read_dir(&tmp).expect("list").next().expect("a part").expect("entry").path();
+    std::fs::write(&partial, vec![1; 100_000]).expect("written");
+    bench.lab.store.collect_garbage().expect("garbage");
+    assert!(partial.exists(), "it is fresh");
+    let error = bench.pull().expect_err("something else");
+    assert!(matches!(error, PullError::Store(StoreError::Content { .. })), "{error:?}");
+    bench.clean_after();
+    // Who cleans up on purpose wants the space.
+    let bench = Bench::new();
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.pull().expect_err("half a blob");
+    bench.lab.store.collect_all_garbage().expect("garbage");
+    assert_eq!(bench.lab.files(), (0, 0));
+}
+
+#[test]
 fn ranges_may_be_ignored_but_not_be_wrong() {
     let bench = Bench::new();
     bench.server.faults(&bench.layer, [Fault::Cut(300_000), Fault::IgnoreRange]);

@@ -9,7 +9,7 @@ use super::{LayerSink, Observer, Pull};
 use crate::layer::LayerReader;
 use crate::model::{Descriptor, ImageConfig, Manifest};
 use crate::pipe::{PipeWriter, pipe};
-use crate::store::StoreError;
+use crate::store::{Partial, StoreError};
 use crate::{Compression, Digest};
 
 /// Layers that come at the same time, as with docker.
@@ -45,10 +45,25 @@ impl Pull<'_> {
             self.observer.present(layer);
             return Ok(());
         }
-        let blob = Counted { inner: BlobReader::new(self.source, layer), layer, observer: self.observer };
+        let partial = self.store.partial(layer, self.held)?;
+        let here = partial.as_ref().map_or(0, |partial| partial.length);
+        let start: Box<dyn Read> = match &partial {
+            Some(partial) => Box::new(partial.start()?),
+            None => Box::new(io::empty()),
+        };
+        let blob = start.chain(BlobReader::new(self.source, layer, here));
+        let blob = Counted { inner: blob, layer, observer: self.observer };
         match self.sink.filter(|sink| sink.wants(config, diff_id)) {
-            Some(sink) => self.layer_into(sink, blob, layer, diff_id),
-            None => self.store.add(blob, &layer.digest, layer.size, self.held).map_err(plain),
+            Some(sink) => self.layer_into(sink, blob, partial, layer, diff_id),
+            None => self.keep(blob, partial, layer).map_err(plain),
+        }
+    }
+
+    /// Puts a blob into the store, as the rest of what is there or, if somebody else is at that, on its own.
+    fn keep(&self, blob: impl Read, partial: Option<Partial>, layer: &Descriptor) -> Result<(), StoreError> {
+        match partial {
+            Some(partial) => self.store.complete(partial, blob, layer, self.held),
+            None => self.store.add(blob, &layer.digest, layer.size, self.held),
         }
     }
 
@@ -57,6 +72,7 @@ impl Pull<'_> {
         &self,
         sink: &dyn LayerSink,
         blob: impl Read,
+        partial: Option<Partial>,
         layer: &Descriptor,
         diff_id: &Digest,
     ) -> Result<(), PullError> {
@@ -68,7 +84,7 @@ impl Pull<'_> {
                 sink.layer(diff_id, tar)
             });
             let mut tee = Tee { inner: blob, copy: writer, length: 0 };
-            let stored = self.store.add(&mut tee, &layer.digest, layer.size, self.held);
+            let stored = self.keep(&mut tee, partial, layer);
             let stored = stored.map(|()| tee.length == layer.size);
             if matches!(stored, Ok(true)) {
                 tee.copy.finish();

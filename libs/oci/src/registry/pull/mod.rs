@@ -163,7 +163,7 @@ impl Pull<'_> {
             return Ok(bytes);
         }
         self.store
-            .add(BlobReader::new(self.source, descriptor), &descriptor.digest, descriptor.size, self.held)
+            .add(BlobReader::new(self.source, descriptor, 0), &descriptor.digest, descriptor.size, self.held)
             .map_err(plain)?;
         Ok(self.store.read_blob(&descriptor.digest)?)
     }
