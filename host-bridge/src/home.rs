@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lcow_oci::store::{Store, StoreError};
 
-use crate::containers::Containers;
-use crate::layers::LayerCache;
+use crate::containers::{Containers, ContainersError};
+use crate::layers::{CacheError, DiskKey, FreedDisks, LayerCache};
 
 /// Environment variable that names the directory.
 pub const VARIABLE: &str = "LCOW_HOME";
@@ -26,6 +26,45 @@ pub enum HomeError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// How much is taken for garbage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Blobs that have come in part today may be completed yet.
+    ByTheWay,
+    /// Those go, too.
+    Everything,
+}
+
+/// What was deleted because nobody needed it.
+#[derive(Debug)]
+pub struct Collected {
+    /// Space that is free now.
+    pub bytes: u64,
+    /// Blobs.
+    pub blobs: usize,
+    /// Layer disks.
+    pub disks: usize,
+    /// Records of containers that cannot be read; while there are any no disk is deleted.
+    pub damaged: Vec<ContainersError>,
+}
+
+/// Why it cannot be found out what nobody needs, or why it cannot be deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum GarbageError {
+    /// The image store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The layer disks.
+    #[error(transparent)]
+    Disks(#[from] CacheError),
+    /// The containers.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
+    /// It is not known what containers need.
+    #[error("a container's record is damaged")]
+    Unsure,
 }
 
 /// The directory with everything that outlives a command.
@@ -57,6 +96,34 @@ impl Home {
     /// The layer disks.
     pub fn layers(&self) -> LayerCache {
         LayerCache::new(self.0.join("layers"))
+    }
+
+    /// Deletes blobs that no image needs, and layer disks that neither an image nor a container needs. What somebody may be
+    /// about to use stays, and goes with a later call.
+    pub fn collect_garbage(&self, extent: Extent) -> Result<Collected, GarbageError> {
+        let store = self.store()?;
+        let mut damaged = Vec::new();
+        let freed = match extent {
+            Extent::ByTheWay => store.collect_garbage()?,
+            Extent::Everything => store.collect_all_garbage()?,
+        };
+        let freed = freed.unwrap_or_default();
+        let disks = self.layers().collect(|| {
+            let listing = self.containers().list()?;
+            damaged = listing.damaged;
+            if !damaged.is_empty() {
+                return Err(GarbageError::Unsure);
+            }
+            let images = store.diff_ids()?.into_iter().flat_map(|ids| DiskKey::of_image(&ids));
+            let containers = listing.containers.into_iter().flat_map(|listed| listed.record.layers);
+            Ok(images.chain(containers).collect())
+        });
+        let disks = match disks {
+            // Which disks a container uses is not known: all stay.
+            Err(GarbageError::Unsure) => FreedDisks::default(),
+            disks => disks?.unwrap_or_default(),
+        };
+        Ok(Collected { bytes: freed.bytes + disks.bytes, blobs: freed.files, disks: disks.disks, damaged })
     }
 
     /// The containers.

@@ -18,6 +18,13 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
+    /// Waits until nobody holds it alone; others may hold it like this, too.
+    pub(crate) fn shared(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        file.lock_shared()?;
+        Ok(Self { _file: file })
+    }
+
     /// `None` while somebody else holds it.
     pub(crate) fn try_now(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;

@@ -97,6 +97,11 @@ impl Home {
         self.lcow(&[&["run", "--rm"], flags, &["busybox", "sh", "-c", script]].concat())
     }
 
+    /// Runs a shell script in a container of another image.
+    pub(crate) fn script_in(&self, image: &str, script: &str) -> Result<Output> {
+        self.lcow(&["run", "--rm", image, "sh", "-c", script])
+    }
+
     /// Starts `lcow` with these words.
     pub(crate) fn background(&self, words: &[&str]) -> Result<Background> {
         Background::start(self.command(words))
@@ -148,7 +153,7 @@ pub(crate) fn busybox() -> Result<Vec<u8>> {
     std::fs::read("/bin/busybox").context("the package busybox-static is needed")
 }
 
-fn busybox_root() -> Result<LayerBuilder> {
+pub(crate) fn busybox_root() -> Result<LayerBuilder> {
     let mut root = LayerBuilder::new();
     for directory in ["bin", "dev", "etc", "proc", "sys"] {
         root.directory(directory, 0o755);

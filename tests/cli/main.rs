@@ -3,9 +3,13 @@
 
 mod containers;
 mod home;
+// Also what the library's own tests pull from.
+#[path = "../../libs/oci/tests/registry/hub.rs"]
+mod hub;
 mod images;
 mod inside;
 mod lcow;
+mod registry;
 mod roots;
 mod signals;
 mod terminal;
@@ -52,6 +56,7 @@ fn main() -> anyhow::Result<()> {
     let suites = [
         ("usage", usage::TESTS),
         ("images", images::TESTS),
+        ("registry", registry::TESTS),
         ("inside", inside::TESTS),
         ("roots", roots::TESTS),
         ("containers", containers::TESTS),

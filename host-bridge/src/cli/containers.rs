@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::OWN_FAILURE;
 use super::table::{Table, age, print};
 use crate::containers::{Condition, ContainerName};
-use crate::home::Home;
+use crate::home::{Extent, Home};
 
 /// Characters of a command that are shown.
 const COMMAND_WIDTH: usize = 40;
@@ -23,7 +23,11 @@ pub(super) struct PsArgs {
 pub(super) fn ps(args: &PsArgs) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut table = Table::new(["NAME", "IMAGE", "COMMAND", "CREATED", "STATUS"]);
-    for listed in Home::open()?.containers().list()? {
+    let listing = Home::open()?.containers().list()?;
+    for error in listing.damaged {
+        eprintln!("lcow: {:#}", anyhow::Error::from(error));
+    }
+    for listed in listing.containers {
         let alive = matches!(listed.condition, Condition::Starting | Condition::Running);
         if alive || args.all {
             let record = listed.record;
@@ -68,7 +72,8 @@ pub(super) struct RmArgs {
 
 /// Removes containers and prints the names of those that went. One that cannot be removed does not save the others.
 pub(super) fn rm(args: &RmArgs) -> anyhow::Result<ExitCode> {
-    let containers = Home::open()?.containers();
+    let home = Home::open()?;
+    let containers = home.containers();
     let mut status = ExitCode::SUCCESS;
     for name in &args.names {
         match containers.remove(name) {
@@ -79,6 +84,8 @@ pub(super) fn rm(args: &RmArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    // Disks whose image has gone may have been kept for these containers alone.
+    home.collect_garbage(Extent::ByTheWay)?;
     Ok(status)
 }
 

@@ -4,6 +4,7 @@ mod boot;
 mod containers;
 mod images;
 mod options;
+mod pull;
 mod run;
 mod signals;
 mod table;
@@ -17,8 +18,8 @@ const OWN_FAILURE: u8 = 125;
 
 const EXAMPLES: &str = "\
 Examples:
-  docker save busybox -o busybox.tar
-  lcow load busybox.tar                        bring an image here
+  lcow pull busybox                            bring an image here
+  lcow load busybox.tar                        or from what `docker save` has written
   lcow images                                  see what is here
   lcow run --rm busybox echo hello             run a container in a utility VM of its own
   lcow run --rm -it busybox sh                 look around in one
@@ -40,10 +41,24 @@ struct Lcow {
 enum Command {
     /// Run a container from an image, in a utility VM of its own.
     Run(Box<run::Args>),
+    /// Bring an image from a registry here.
+    Pull(pull::PullArgs),
     /// Bring images from a file or directory here.
     Load(images::LoadArgs),
+    /// Write images to an archive.
+    Save(images::SaveArgs),
+    /// Make an image of a root file system.
+    Import(images::ImportArgs),
     /// List the images that are here.
-    Images,
+    Images(images::ImagesArgs),
+    /// Give an image one more name.
+    Tag(images::TagArgs),
+    /// Remove images.
+    Rmi(images::RmiArgs),
+    /// Show all that is known about images.
+    Inspect(images::InspectArgs),
+    /// Show how an image came about.
+    History(images::HistoryArgs),
     /// List the containers that run.
     Ps(containers::PsArgs),
     /// Remove containers that have ended, with everything they wrote.
@@ -81,8 +96,15 @@ pub async fn main() -> ExitCode {
     raise_descriptor_limit();
     let result = match command {
         Command::Run(args) => run::run(*args).await,
+        Command::Pull(args) => pull::pull(args).await,
         Command::Load(args) => images::load(args),
-        Command::Images => images::list(),
+        Command::Save(args) => images::save(&args),
+        Command::Import(args) => images::import(args),
+        Command::Images(args) => images::images(&args),
+        Command::Tag(args) => images::tag(&args),
+        Command::Rmi(args) => images::rmi(&args),
+        Command::Inspect(args) => images::inspect(&args),
+        Command::History(args) => images::history(&args),
         Command::Ps(args) => containers::ps(&args),
         Command::Rm(args) => containers::rm(&args),
         Command::Uvm(Uvm::Boot(args)) => boot::run(args).await,

@@ -39,6 +39,15 @@ pub struct Listed {
     pub condition: Condition,
 }
 
+/// All containers there are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// By name.
+    pub containers: Vec<Listed>,
+    /// What is wrong with the records that cannot be read. Nothing is known about those containers.
+    pub damaged: Vec<ContainersError>,
+}
+
 /// How a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -83,21 +92,28 @@ impl Containers {
         Reservation::create(self.clone(), self.directory(&name), name, wanted)
     }
 
-    /// All containers, by name.
-    pub fn list(&self) -> Result<Vec<Listed>, ContainersError> {
+    /// All containers.
+    pub fn list(&self) -> Result<Listing, ContainersError> {
+        let mut listing = Listing::default();
         if !self.root.exists() {
-            return Ok(Vec::new());
+            return Ok(listing);
         }
         let _alone = self.lock()?;
         self.forget_dead()?;
-        let mut list = Vec::new();
         for directory in self.directories()? {
             let held = is_held(&directory)?;
-            let Some(record) = Record::read(&directory.join(RECORD))? else { continue };
-            list.push(Listed { condition: Condition::of(record.state, held), record });
+            match Record::read(&directory.join(RECORD)) {
+                Ok(Some(record)) => {
+                    let condition = Condition::of(record.state, held);
+                    listing.containers.push(Listed { record, condition });
+                }
+                Ok(None) => {}
+                Err(error @ ContainersError::Record { .. }) => listing.damaged.push(error),
+                Err(error) => return Err(error),
+            }
         }
-        list.sort_by(|a, b| a.record.name.cmp(&b.record.name));
-        Ok(list)
+        listing.containers.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+        Ok(listing)
     }
 
     /// Removes a container that does not run, with everything it wrote.
@@ -185,13 +201,15 @@ mod tests {
             name: name.map(|name| name.parse().expect("a name")),
             id: random_id().expect("random"),
             image: "busybox".into(),
+            image_digest: None,
+            layers: Vec::new(),
             command: vec!["sh".into()],
             remove_at_end,
         }
     }
 
     fn conditions(containers: &Containers) -> Vec<(String, Condition)> {
-        let list = containers.list().expect("list");
+        let list = containers.list().expect("list").containers;
         list.into_iter().map(|listed| (listed.record.name.to_string(), listed.condition)).collect()
     }
 
@@ -236,6 +254,23 @@ mod tests {
         fs::create_dir(containers.root.join("half-made")).expect("directory");
         assert_eq!(conditions(&containers), [("kept".to_owned(), Condition::Dead)]);
         assert_eq!(containers.directories().expect("list").len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_record_hides_nobody_else_and_can_be_removed() {
+        let (_directory, containers) = containers();
+        for name in ["good", "bad"] {
+            let mut reservation = containers.reserve(wanted(Some(name), false)).expect("reserved");
+            reservation.running().expect("running");
+            reservation.exited(1).expect("exited");
+        }
+        let bad: ContainerName = "bad".parse().expect("a name");
+        fs::write(containers.directory(&bad).join(RECORD), b"{\"id\":").expect("written");
+        let listing = containers.list().expect("list");
+        assert_eq!(listing.containers.len(), 1);
+        assert!(listing.damaged[0].to_string().contains("bad"), "{:?}", listing.damaged);
+        containers.remove(&bad).expect("removed");
+        assert!(containers.list().expect("list").damaged.is_empty());
     }
 
     #[test]

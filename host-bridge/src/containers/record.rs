@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use lcow_oci::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{ContainerName, ContainersError};
+use crate::layers::DiskKey;
 
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,12 @@ pub struct Record {
     pub name: ContainerName,
     /// Its image.
     pub image: String,
+    /// Digest of the image's manifest. Records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<Digest>,
+    /// The disks of its layers, which must not be deleted as long as it is there.
+    #[serde(default)]
+    pub layers: Vec<DiskKey>,
     /// What it runs.
     pub command: Vec<String>,
     /// When it was made, in seconds since 1970.

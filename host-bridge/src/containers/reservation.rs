@@ -4,8 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lcow_oci::Digest;
+
 use super::record::{Record, State};
 use super::{ContainerName, Containers, ContainersError, LOCK, RECORD, SCRATCH, remove_directory};
+use crate::layers::DiskKey;
 use crate::lock::Lock;
 
 /// A container to be.
@@ -17,6 +20,10 @@ pub struct Wanted {
     pub name: Option<ContainerName>,
     /// Its image.
     pub image: String,
+    /// Digest of the image's manifest.
+    pub image_digest: Option<Digest>,
+    /// The disks of its layers.
+    pub layers: Vec<DiskKey>,
     /// What it will run.
     pub command: Vec<String>,
     /// Whether it goes when it ends.
@@ -51,6 +58,8 @@ impl Reservation {
             id: wanted.id,
             name,
             image: wanted.image,
+            image_digest: wanted.image_digest,
+            layers: wanted.layers,
             command: wanted.command,
             created,
             remove_at_end: wanted.remove_at_end,

@@ -7,9 +7,10 @@ mod rootfs;
 mod scratch;
 
 pub use attached::{AttachError, AttachedLayer, AttachedLayers, PlugError, UnplugError};
-pub use cache::{CacheError, LayerCache};
+pub use cache::{CacheError, DiskKey, DiskUse, FreedDisks, LayerCache};
 pub use rootfs::{RootFs, RootFsError};
 pub use scratch::{DEFAULT_SCRATCH_SIZE, ScratchError, create_scratch};
 
-/// Most layers of an image: each takes a unit of the one SCSI controller, and the scratch disk needs the last.
+/// Most layer disks of a container: each takes a unit of the one SCSI controller, and the scratch disk needs the last. The
+/// layers of images with more are merged into one disk.
 pub const MAX_LAYERS: usize = crate::vmm::config::LUNS as usize - 1;

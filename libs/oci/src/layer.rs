@@ -3,6 +3,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use crate::digest::Hashed;
+use crate::pipe::{PipeReader, read_ahead};
 use crate::{Compression, Digest};
 
 /// Why a layer cannot be read to its end. It travels inside [`io::Error`]; every message names the layer.
@@ -30,11 +31,10 @@ pub enum LayerError {
 }
 
 /// An unpacked layer. Its content is checked when the end is reached: until `read` has returned 0, what was read is not
-/// to be trusted.
+/// to be trusted. Unpacking and hashing happen in threads of their own, a few pieces ahead.
 pub struct LayerReader {
-    inner: Hashed<Box<dyn Read + Send>>,
+    checked: PipeReader,
     digest: Digest,
-    diff_id: Digest,
 }
 
 impl LayerReader {
@@ -45,16 +45,34 @@ impl LayerReader {
         digest: Digest,
         diff_id: Digest,
     ) -> Result<Self, LayerError> {
-        let inner = compression.reader(blob).map_err(|source| LayerError::Damaged { digest, source })?;
-        Ok(Self { inner: Hashed::new(inner), digest, diff_id })
+        let damaged = |source| LayerError::Damaged { digest, source };
+        let unpacked = compression.reader(blob).and_then(read_ahead).map_err(damaged)?;
+        let checked = Checked { inner: Hashed::new(unpacked), digest, diff_id };
+        Ok(Self { checked: read_ahead(checked).map_err(damaged)?, digest })
     }
 }
 
 impl Read for LayerReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
+        if buffer.is_empty() { Ok(0) } else { self.checked.read(buffer) }
+    }
+}
+
+impl fmt::Debug for LayerReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerReader").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Compares what has passed through it with what was promised.
+struct Checked {
+    inner: Hashed<PipeReader>,
+    digest: Digest,
+    diff_id: Digest,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let digest = self.digest;
         let count = self.inner.read(buffer).map_err(|source| match source.kind() {
             io::ErrorKind::Interrupted => source,
@@ -67,11 +85,5 @@ impl Read for LayerReader {
             }
         }
         Ok(count)
-    }
-}
-
-impl fmt::Debug for LayerReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerReader").field("digest", &self.digest).finish_non_exhaustive()
     }
 }

@@ -13,8 +13,12 @@ pub mod media {
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// One image.
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// Docker's image.
+    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
     /// The configuration of an image.
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// Docker's configuration of an image.
+    pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// A layer as plain tar; `+gzip` and `+zstd` follow for compressed ones.
     pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 }
@@ -103,6 +107,12 @@ pub struct Manifest {
 /// The configuration of an image (`config.md`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageConfig {
+    /// When it was made (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
     /// For what machine.
     #[serde(flatten)]
     pub platform: Platform,
@@ -112,6 +122,26 @@ pub struct ImageConfig {
     /// The uncompressed layers.
     #[serde(default)]
     pub rootfs: RootFs,
+    /// How it came about, oldest first.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<History>,
+}
+
+/// One step in the making of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// By what command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// A remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether it made no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
 }
 
 /// Digests of the uncompressed layers.

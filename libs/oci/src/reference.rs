@@ -56,11 +56,14 @@ impl Reference {
         self.digest
     }
 
-    /// The name as people write it: without the default registry and `library/`.
+    /// The name as people write it: without the default registry and `library/`, unless it would mean something else then.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        let short = full.strip_prefix("docker.io/").map(str::to_owned).unwrap_or(full);
-        short.strip_prefix("library/").map(str::to_owned).unwrap_or(short)
+        let short = full.strip_prefix("docker.io/");
+        let shorter = short.and_then(|short| short.strip_prefix("library/"));
+        let same = |text: &&str| text.parse().as_ref() == Ok(self);
+        let found = shorter.into_iter().chain(short).find(same);
+        found.map(str::to_owned).unwrap_or(full)
     }
 }
 
@@ -202,6 +205,15 @@ mod tests {
         assert_eq!(full(&format!("a@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!(full(&format!("a:t@{digest}")), format!("docker.io/library/a:t@{digest}"));
         assert_eq!("docker.io/library/a:b".parse::<Reference>().unwrap().familiar(), "a:b");
+        for unusual in [
+            "docker.io/library/a/b:c",
+            "docker.io/localhost/a:b",
+            "docker.io/a.b/c:d",
+            "docker.io/library/a.b/c:d",
+        ] {
+            let reference: Reference = unusual.parse().unwrap();
+            assert_eq!(full(&reference.familiar()), unusual);
+        }
     }
 
     #[test]

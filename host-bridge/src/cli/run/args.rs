@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use lcow_oci::Reference;
 use lcow_oci::spec::{ContainerOptions, Terminal};
 
+use super::super::pull::RunPullArgs as PullArgs;
 use super::limits::{Cpus, Memory};
 use super::refused::Refused;
 use crate::containers::ContainerName;
@@ -71,6 +71,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) boot_files: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) pull: PullArgs,
+    #[command(flatten)]
     pub(super) refused: Refused,
     /// The image, and what to run instead of its own command
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
@@ -79,9 +81,8 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     /// The image.
-    pub(super) fn image(&self) -> anyhow::Result<Reference> {
-        let word = self.words.first().context("no image was given")?;
-        Ok(word.parse()?)
+    pub(super) fn image(&self) -> anyhow::Result<&str> {
+        self.words.first().map(String::as_str).context("no image was given")
     }
 
     /// What the command line says about the container with this id.
@@ -142,7 +143,7 @@ mod tests {
     fn flags_end_at_the_image() {
         let args = parse("--rm -it --name web busybox ls --rm -p 1 -- --name x").expect("valid");
         assert!(args.rm && args.interactive && args.tty);
-        assert_eq!(args.image().expect("image").to_string(), "docker.io/library/busybox:latest");
+        assert_eq!(args.image().expect("image"), "busybox");
         args.refused.check().expect("those are the container's");
         let words = args.options("", None, |_| None).command;
         assert_eq!(words, ["ls", "--rm", "-p", "1", "--", "--name", "x"]);

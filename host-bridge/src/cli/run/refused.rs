@@ -9,7 +9,7 @@ const NO_PRIVILEGES: &str = "privileges and devices cannot be changed yet";
 const NO_LIMIT: &str = "this limit cannot be set yet; there are -m and --cpus";
 const NO_SHARING: &str = "each container has a utility VM of its own";
 const NO_METADATA: &str = "this is not kept for containers yet";
-const NO_REGISTRY: &str = "images come from `lcow load` only, for now";
+const NO_PLATFORM: &str = "utility VMs run Linux on the host's own processor only";
 
 /// Whether a flag has a value.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ enum Takes {
 use Takes::{Nothing, Value};
 
 /// Long name, short name, value, reason.
-const FLAGS: [(&str, Option<char>, Takes, &str); 54] = [
+const FLAGS: [(&str, Option<char>, Takes, &str); 53] = [
     ("publish", Some('p'), Value, NO_NETWORK),
     ("publish-all", Some('P'), Nothing, NO_NETWORK),
     ("expose", None, Value, NO_NETWORK),
@@ -73,8 +73,7 @@ const FLAGS: [(&str, Option<char>, Takes, &str); 54] = [
     ("label", Some('l'), Value, NO_METADATA),
     ("log-driver", None, Value, NO_METADATA),
     ("cidfile", None, Value, NO_METADATA),
-    ("pull", None, Value, NO_REGISTRY),
-    ("platform", None, Value, NO_REGISTRY),
+    ("platform", None, Value, NO_PLATFORM),
 ];
 
 /// The refused flags of a command line.

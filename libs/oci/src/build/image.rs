@@ -63,7 +63,12 @@ impl ImageBuilder {
             rootfs.diff_ids.push(diff_id);
             layers.push(write_blob(directory, &format!("{}{}", media::LAYER, compression.suffix()), &blob)?);
         }
-        let config = ImageConfig { platform: self.platform.clone(), config: self.run, rootfs };
+        let config = ImageConfig {
+            platform: self.platform.clone(),
+            config: self.run,
+            rootfs,
+            ..ImageConfig::default()
+        };
         let config = write_blob(directory, media::CONFIG, &serde_json::to_vec(&config)?)?;
         let media_type = Some(media::MANIFEST.to_owned());
         let manifest = Manifest { schema_version: 2, media_type, config, layers };

@@ -22,13 +22,19 @@ pub(super) struct Saved {
 
 pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
     let images: Vec<Saved> = loader.archive.document("manifest.json")?;
+    let tags = || images.iter().flat_map(|image| &image.repo_tags).filter_map(|tag| tag.parse().ok());
+    loader.found(tags().any(|name| loader.wants(&name)), tags())?;
     let forced = loader.forced_name(images.len())?;
     let mut images_named = Named::new();
     for image in images {
         let names: Vec<Reference> = match &forced {
             Some(name) => vec![name.clone()],
-            None => image.repo_tags.iter().map(|tag| tag.parse()).collect::<Result<_, _>>()?,
+            None => image.repo_tags.iter().map(|tag| tag.parse()).collect::<Result<Vec<_>, _>>()?,
         };
+        let names: Vec<Reference> = names.into_iter().filter(|name| loader.wants(name)).collect();
+        if names.is_empty() && loader.options.only.is_some() {
+            continue;
+        }
         let Some(first) = names.first() else { return Err(LoadError::NoName { tag: None }) };
         let descriptor = import(loader, &image, &first.familiar())?;
         images_named.extend(names.into_iter().map(|name| (name, descriptor.clone())));

@@ -62,6 +62,14 @@ pub enum LoadError {
         /// The bare tag, if there is one.
         tag: Option<String>,
     },
+    /// The image that was wanted is not in the archive.
+    #[error("there is no {name}; {}", if known.is_empty() { "no image has a name".to_owned() } else { format!("there are: {}", known.join(", ")) })]
+    Unknown {
+        /// What was wanted.
+        name: String,
+        /// The names that are there.
+        known: Vec<String>,
+    },
     /// A name was given for more or less than one image.
     #[error("the archive has {count} images, so that one name cannot be given to it")]
     Several {

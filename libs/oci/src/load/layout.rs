@@ -5,7 +5,8 @@ use super::archive::{blob_name, parse};
 use super::docker::Saved;
 use super::{LoadError, Loader, Named};
 use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest, REF_NAME};
-use crate::{Digest, Platform, Reference};
+use crate::select::{self, Candidate};
+use crate::{Digest, Reference};
 
 /// Indexes within indexes that are followed.
 const MAX_DEPTH: u32 = 4;
@@ -18,14 +19,18 @@ enum Name {
     None,
 }
 
-/// An image in the archive and the machine it is for.
-struct Candidate {
-    descriptor: Descriptor,
-    platform: Platform,
-}
-
 pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
-    let index: Index = loader.archive.document("index.json")?;
+    let mut index: Index = loader.archive.document("index.json")?;
+    if loader.options.only.is_some() {
+        // In a cache others may be damaged, or half there.
+        let full = |descriptor: &Descriptor| match name_of(descriptor) {
+            Ok(Name::Full(name)) => Some(name),
+            _ => None,
+        };
+        let names: Vec<Reference> = index.manifests.iter().filter_map(full).collect();
+        index.manifests.retain(|descriptor| full(descriptor).is_some_and(|name| loader.wants(&name)));
+        loader.found(!index.manifests.is_empty(), names.into_iter())?;
+    }
     // The same name for several platforms is one image.
     let mut groups: BTreeMap<Name, Vec<Candidate>> = BTreeMap::new();
     for descriptor in index.manifests {
@@ -89,18 +94,14 @@ fn candidates(
     Ok(())
 }
 
-/// The first image for the machine that is wanted and whose blobs are in the archive.
+/// The image for the machine that is wanted.
 fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result<Descriptor, LoadError> {
     let wanted = &loader.options.platform;
-    let mut found: Vec<String> = candidates.iter().map(|candidate| candidate.platform.to_string()).collect();
-    // Attestations call their platform unknown.
-    found.retain(|platform| !platform.starts_with("unknown"));
-    found.dedup();
-    candidates
-        .into_iter()
-        .find(|candidate| wanted.accepts(&candidate.platform))
-        .map(|candidate| candidate.descriptor)
-        .ok_or_else(|| LoadError::Platform { name: name.to_owned(), wanted: Box::new(wanted.clone()), found })
+    select::choose(wanted, candidates).map_err(|found| LoadError::Platform {
+        name: name.to_owned(),
+        wanted: Box::new(wanted.clone()),
+        found,
+    })
 }
 
 /// The names that `docker save` gives in its own list, beside the layout.

@@ -3,10 +3,12 @@ mod archive;
 mod docker;
 mod error;
 mod layout;
+mod rootfs;
 
 use std::path::Path;
 
 pub use error::LoadError;
+pub use rootfs::{About, import};
 
 use crate::model::{Descriptor, ImageConfig, Manifest};
 use crate::store::{Ingest, Store};
@@ -20,11 +22,13 @@ pub struct Options {
     pub name: Option<Reference>,
     /// The machine it must run on.
     pub platform: Platform,
+    /// Only the image with this name in the archive, which may have any number of others: how an image is found in a cache.
+    pub only: Option<Reference>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: None, platform: Platform::host() }
+        Self { name: None, platform: Platform::host(), only: None }
     }
 }
 
@@ -67,6 +71,22 @@ impl Loader<'_> {
         match &self.options.name {
             Some(_) if count != 1 => Err(LoadError::Several { count }),
             name => Ok(name.clone()),
+        }
+    }
+
+    /// Whether an image with this name is wanted.
+    fn wants(&self, name: &Reference) -> bool {
+        self.options.only.as_ref().is_none_or(|only| only == name)
+    }
+
+    /// Check that something was found, if one image was wanted.
+    fn found(&self, any: bool, names: impl Iterator<Item = Reference>) -> Result<(), LoadError> {
+        match &self.options.only {
+            Some(only) if !any => Err(LoadError::Unknown {
+                name: only.familiar(),
+                known: names.map(|name| name.familiar()).collect(),
+            }),
+            _ => Ok(()),
         }
     }
 

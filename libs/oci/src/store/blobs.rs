@@ -7,7 +7,7 @@ use crate::digest::Hashed;
 
 /// Far more than any manifest or configuration has.
 const MAX_DOCUMENT: u64 = 16 << 20;
-const BUFFER: usize = 512 * 1024;
+pub(super) const BUFFER: usize = 512 * 1024;
 
 impl Store {
     /// Add the blob that `source` yields if it is `digest` and `size` bytes long. `source` is not read if the blob is there
@@ -24,7 +24,7 @@ impl Store {
         }
         // One byte more than promised is enough to notice.
         let (file, found, length) =
-            self.receive(&mut source.by_ref().take(size.saturating_add(1)), digest.to_string())?;
+            self.receive(&mut source.by_ref().take(size.saturating_add(1)), &digest.to_string())?;
         if (found, length) != (*digest, size) {
             return Err(StoreError::Content { expected: *digest, found, size, length });
         }
@@ -38,9 +38,14 @@ impl Store {
         what: &str,
         held: &Ingest,
     ) -> Result<(Digest, u64), StoreError> {
-        let (file, digest, length) = self.receive(&mut source, what.to_owned())?;
+        let (file, digest, length) = self.receive(&mut source, what)?;
         self.keep(file, &digest, held)?;
         Ok((digest, length))
+    }
+
+    /// Whether a blob of that size is here. It was right when it came; whether it still is, its readers find out.
+    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+        self.blob_path(digest).metadata().is_ok_and(|found| found.is_file() && found.len() == size)
     }
 
     /// A small blob as a whole, checked.
@@ -87,17 +92,15 @@ impl Store {
     fn receive(
         &self,
         source: &mut dyn Read,
-        what: String,
+        what: &str,
     ) -> Result<(tempfile::NamedTempFile, Digest, u64), StoreError> {
         let mut target = Hashed::new(self.temporary()?);
         let mut buffer = vec![0; BUFFER];
         loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(StoreError::Source { digest: what, source }),
-            };
+            let count = read_some(source, &mut buffer, || what.to_owned())?;
+            if count == 0 {
+                break;
+            }
             if let Err(error) = target.write_all(&buffer[..count]) {
                 return Err(StoreError::io("writing", target.inner.path())(error));
             }
@@ -108,11 +111,36 @@ impl Store {
 
     fn keep(&self, file: tempfile::NamedTempFile, digest: &Digest, _held: &Ingest) -> Result<(), StoreError> {
         let path = self.blob_path(digest);
+        // A name must not lead to holes after a power failure.
+        file.as_file().sync_all().map_err(StoreError::io("writing", &path))?;
         file.persist(&path).map_err(|error| StoreError::io("storing", &path)(error.error))?;
-        Ok(())
+        sync_directory(&self.blob_directory())
     }
 
-    fn blob_path(&self, digest: &Digest) -> std::path::PathBuf {
+    pub(super) fn blob_path(&self, digest: &Digest) -> std::path::PathBuf {
         self.blob_directory().join(digest.hex())
     }
+}
+
+/// Reads what there is; zero at the end. `what` names the blob for a failure.
+pub(super) fn read_some(
+    source: &mut (impl Read + ?Sized),
+    buffer: &mut [u8],
+    what: impl Fn() -> String,
+) -> Result<usize, StoreError> {
+    loop {
+        match source.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read.map_err(|source| StoreError::Source { digest: what(), source }),
+        }
+    }
+}
+
+/// Makes new names in a directory last. Windows does so by itself.
+pub(super) fn sync_directory(directory: &std::path::Path) -> Result<(), StoreError> {
+    if cfg!(unix) {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(StoreError::io("writing", directory))?;
+    }
+    Ok(())
 }

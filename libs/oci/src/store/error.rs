@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::layer::LayerError;
-use crate::{Digest, Reference};
+use crate::{Digest, Reference, ReferenceError};
 
 /// Why the store cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,15 @@ pub enum StoreError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// Several images could be meant.
+    #[error("{text} is the start of several images' ids")]
+    Ambiguous {
+        /// What was given.
+        text: String,
+    },
+    /// What was given is no name at all.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
     /// A blob is not in the store.
     #[error("blob {digest} is missing")]
     Missing {
@@ -87,6 +96,15 @@ pub enum StoreError {
         digest: Digest,
         /// Its media type.
         media_type: String,
+    },
+    /// A layer is no proper tar.
+    #[error("layer {digest} cannot be read")]
+    Tar {
+        /// Which.
+        digest: Digest,
+        /// What is wrong.
+        #[source]
+        source: lcow_disk::tar::TarError,
     },
     /// A layer cannot be opened.
     #[error(transparent)]

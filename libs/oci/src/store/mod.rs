@@ -1,12 +1,14 @@
 //! Images on this machine: an OCI image layout (`image-layout.md`) that several processes share.
 //!
 //! Blobs come in under a temporary name and get their own when digest and size are right. Whoever adds blobs holds a
-//! shared lock until the index names them; whoever removes blobs holds it alone.
+//! shared lock until the index names them, as does whoever must not lose any; whoever removes blobs holds it alone.
 mod blobs;
 mod error;
+mod garbage;
 mod lock;
+mod names;
+mod partial;
 
-use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,9 +16,11 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 pub use error::StoreError;
+pub use garbage::Freed;
+pub(crate) use partial::Partial;
 
 use crate::layer::LayerReader;
-use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest};
+use crate::model::{Descriptor, ImageConfig, Manifest};
 use crate::{Compression, Digest, Platform, Reference};
 use lock::Lock;
 
@@ -36,10 +40,23 @@ pub struct Summary {
     pub reference: Reference,
     /// Digest of its manifest.
     pub digest: Digest,
+    /// Digest of its configuration, which people know as the image's id.
+    pub id: Digest,
+    /// When it was made, if it says so (RFC 3339).
+    pub created: Option<String>,
     /// Bytes of its configuration and layers as stored.
     pub size: u64,
     /// For what machine it is.
     pub platform: Platform,
+}
+
+/// An image that cannot be used.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Its name.
+    pub reference: Reference,
+    /// What is wrong with it.
+    pub error: StoreError,
 }
 
 /// An image in the store.
@@ -49,6 +66,10 @@ pub struct Image {
     pub reference: Reference,
     /// Digest of its manifest.
     pub digest: Digest,
+    /// Bytes of its manifest.
+    pub size: u64,
+    /// Media type of its manifest.
+    pub media_type: String,
     /// Its parts.
     pub manifest: Manifest,
     /// What its containers run.
@@ -70,6 +91,7 @@ impl Store {
         }
         let layout = store.root.join("oci-layout");
         if !layout.exists() {
+            let _held = store.ingest()?;
             store.replace(&layout, LAYOUT.as_bytes())?;
         }
         Ok(store)
@@ -80,38 +102,46 @@ impl Store {
         &self.root
     }
 
-    /// All images by name.
+    /// All images by name. One that is damaged is an error; see [`Self::list_whole`].
     pub fn list(&self) -> Result<Vec<Summary>, StoreError> {
-        let mut list = Vec::new();
+        self.names()?.into_iter().map(|(name, descriptor)| self.summary(name, &descriptor)).collect()
+    }
+
+    /// The images that are whole, by name, and what is wrong with the others.
+    pub fn list_whole(&self) -> Result<(Vec<Summary>, Vec<Damaged>), StoreError> {
+        let (mut whole, mut damaged) = (Vec::new(), Vec::new());
         for (reference, descriptor) in self.names()? {
-            let manifest: Manifest = self.document(&descriptor.digest)?;
-            let size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
-            let platform = descriptor.platform.unwrap_or_default();
-            list.push(Summary { reference, digest: descriptor.digest, size, platform });
+            match self.summary(reference.clone(), &descriptor) {
+                Ok(summary) => whole.push(summary),
+                Err(error) => damaged.push(Damaged { reference, error }),
+            }
         }
-        Ok(list)
+        Ok((whole, damaged))
+    }
+
+    fn summary(&self, reference: Reference, descriptor: &Descriptor) -> Result<Summary, StoreError> {
+        let manifest: Manifest = self.document(&descriptor.digest)?;
+        let size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+        let id = manifest.config.digest;
+        let config: ImageConfig = self.document(&id)?;
+        let (digest, created, platform) = (descriptor.digest, config.created, config.platform);
+        Ok(Summary { reference, digest, id, created, size, platform })
     }
 
     /// The image called `reference`, by its tag or, with `@sha256:…`, by the digest of its manifest.
     pub fn get(&self, reference: &Reference) -> Result<Image, StoreError> {
         let names = self.names()?;
-        let found = names.get(reference).or_else(|| {
-            let digest = reference.digest()?;
-            let same_place = |name: &Reference| {
-                name.repository() == reference.repository() && name.registry() == reference.registry()
-            };
-            names
-                .iter()
-                .find(|(name, found)| found.digest == digest && same_place(name))
-                .map(|(_, found)| found)
-        });
-        let Some(descriptor) = found else {
-            let known = names.keys().map(Reference::familiar).collect();
-            return Err(StoreError::Unknown { reference: Box::new(reference.clone()), known });
-        };
+        let descriptor = names::named(&names, reference).ok_or_else(|| names::unknown(&names, reference))?;
         let manifest: Manifest = self.document(&descriptor.digest)?;
         let config = self.document(&manifest.config.digest)?;
-        Ok(Image { reference: reference.clone(), digest: descriptor.digest, manifest, config })
+        Ok(Image {
+            reference: reference.clone(),
+            digest: descriptor.digest,
+            size: descriptor.size,
+            media_type: descriptor.media_type.clone(),
+            manifest,
+            config,
+        })
     }
 
     /// The content of layer `at` of `image`, counted from the lowest.
@@ -134,94 +164,9 @@ impl Store {
         Ok(LayerReader::new(blob, compression, layer.digest, *diff_id)?)
     }
 
-    /// Forget the name `reference`; blobs that no other image needs are deleted.
-    pub fn remove(&self, reference: &Reference) -> Result<(), StoreError> {
-        let _alone = Lock::exclusive(&self.ingest_lock())?;
-        self.update(|names| {
-            if names.remove(reference).is_some() {
-                return Ok(());
-            }
-            let known = names.keys().map(Reference::familiar).collect();
-            Err(StoreError::Unknown { reference: Box::new(reference.clone()), known })
-        })?;
-        self.sweep()
-    }
-
-    /// Start adding blobs. Keep the result until [`Self::name`] has been called.
+    /// Start adding blobs. Keep the result until [`Self::name`] has been called: while it is held no blob is deleted.
     pub fn ingest(&self) -> Result<Ingest, StoreError> {
         Ok(Ingest { _lock: Lock::shared(&self.ingest_lock())? })
-    }
-
-    /// Give names to images whose blobs are all there, all at once; names in use move to the new image.
-    pub fn name(&self, images: Vec<(Reference, Descriptor)>, _held: &Ingest) -> Result<(), StoreError> {
-        self.update(|names| {
-            names.extend(images);
-            Ok(())
-        })
-    }
-
-    /// Delete what no image needs, if nobody is adding blobs right now.
-    pub fn collect_garbage(&self) -> Result<(), StoreError> {
-        match Lock::try_exclusive(&self.ingest_lock())? {
-            Some(_alone) => self.sweep(),
-            None => Ok(()),
-        }
-    }
-
-    fn names(&self) -> Result<BTreeMap<Reference, Descriptor>, StoreError> {
-        let path = self.root.join(INDEX);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(error) => return Err(StoreError::io("reading", &path)(error)),
-        };
-        let index: Index = serde_json::from_slice(&bytes)
-            .map_err(|source| StoreError::Json { object: INDEX.to_owned(), source })?;
-        let named = index.manifests.into_iter().filter_map(|descriptor| {
-            let reference = descriptor.annotations.get(IMAGE_NAME)?.parse().ok()?;
-            Some((reference, descriptor))
-        });
-        Ok(named.collect())
-    }
-
-    /// Change the names under a lock of their own: read, change, replace the file.
-    fn update(
-        &self,
-        change: impl FnOnce(&mut BTreeMap<Reference, Descriptor>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let _alone = Lock::exclusive(&self.root.join("index.lock"))?;
-        let mut names = self.names()?;
-        change(&mut names)?;
-        let manifests = names
-            .into_iter()
-            .map(|(reference, mut descriptor)| {
-                descriptor.annotations.insert(IMAGE_NAME.to_owned(), reference.to_string());
-                descriptor
-            })
-            .collect();
-        let index = Index { manifests, ..Index::default() };
-        let bytes = serde_json::to_vec_pretty(&index)
-            .map_err(|source| StoreError::Json { object: INDEX.to_owned(), source })?;
-        self.replace(&self.root.join(INDEX), &bytes)
-    }
-
-    /// Delete blobs without an image and what dead processes left behind. The caller holds the ingest lock alone.
-    fn sweep(&self) -> Result<(), StoreError> {
-        let mut needed = HashSet::new();
-        for descriptor in self.names()?.into_values() {
-            needed.insert(descriptor.digest.hex());
-            let manifest = match self.document::<Manifest>(&descriptor.digest) {
-                Ok(manifest) => manifest,
-                // A moment's trouble with a disk is no reason to take an image's layers for unused.
-                Err(error @ StoreError::Io { .. }) => return Err(error),
-                // A manifest that is damaged must not keep everything else from being cleaned up.
-                Err(_) => continue,
-            };
-            needed.insert(manifest.config.digest.hex());
-            needed.extend(manifest.layers.iter().map(|layer| layer.digest.hex()));
-        }
-        delete_except(&self.blob_directory(), &needed)?;
-        delete_except(&self.temporary_directory(), &HashSet::new())
     }
 
     fn document<T: DeserializeOwned>(&self, digest: &Digest) -> Result<T, StoreError> {
@@ -238,7 +183,7 @@ impl Store {
         file.write_all(bytes).map_err(StoreError::io("writing", path))?;
         file.as_file().sync_all().map_err(StoreError::io("writing", path))?;
         file.persist(path).map_err(|error| StoreError::io("replacing", path)(error.error))?;
-        Ok(())
+        blobs::sync_directory(&self.root)
     }
 
     fn ingest_lock(&self) -> PathBuf {
@@ -252,15 +197,4 @@ impl Store {
     fn temporary_directory(&self) -> PathBuf {
         self.root.join("tmp")
     }
-}
-
-fn delete_except(directory: &Path, needed: &HashSet<String>) -> Result<(), StoreError> {
-    for entry in fs::read_dir(directory).map_err(StoreError::io("listing", directory))? {
-        let path = entry.map_err(StoreError::io("listing", directory))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !needed.contains(&name) {
-            fs::remove_file(&path).map_err(StoreError::io("deleting", &path))?;
-        }
-    }
-    Ok(())
 }

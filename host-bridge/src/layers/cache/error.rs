@@ -1,0 +1,39 @@
+//! What can go wrong with layer disks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lcow_disk::ext4::layer::LayerError;
+use lcow_oci::store::StoreError;
+
+/// Why there is no disk for a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The layer's blob cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The layer cannot be turned into a disk.
+    #[error("cannot convert layer {layer}")]
+    Convert {
+        /// Digest of the stored blob, or those of several.
+        layer: String,
+        /// Why.
+        source: LayerError,
+    },
+    /// A file of the cache failed.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl CacheError {
+    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+}

@@ -1,0 +1,212 @@
+//! What survives of each layer (image-spec, `layer.md`, "Whiteouts").
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufReader, Read};
+
+use lcow_disk::tar::{Kind, RECORD, Reader, TarError};
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Other names like this are the bookkeeping of a file system.
+const RESERVED: &[u8] = b".wh..wh.";
+
+/// What happens to an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Drop,
+    Copy,
+    /// Passed on under another name.
+    Rename(Vec<u8>),
+    /// Passed on as a hard link to another name.
+    Relink(Vec<u8>),
+}
+
+/// An entry of a layer: where it ends in the stream, and what happens to it.
+pub(super) struct Planned {
+    pub(super) end: u64,
+    pub(super) action: Action,
+}
+
+/// An entry: number of the layer, and of the entry in it.
+type At = (usize, usize);
+
+/// What is at a path so far.
+struct Node {
+    /// The entries that make it; a directory may have several.
+    entries: Vec<At>,
+    directory: bool,
+    /// The entry with the data of a hard link; itself for others.
+    data: At,
+    /// The path that a hard link names.
+    link: Option<Vec<u8>>,
+}
+
+/// The union of the layers so far.
+#[derive(Default)]
+pub(super) struct Plan {
+    layers: Vec<Vec<Planned>>,
+    /// By clean path. What is in a directory follows it: everything that starts with its path and a slash.
+    nodes: BTreeMap<Vec<u8>, Node>,
+}
+
+/// An entry as a layer has it.
+struct Item {
+    path: Vec<u8>,
+    kind: Kind,
+    link: Vec<u8>,
+    at: usize,
+}
+
+impl Plan {
+    /// Puts a layer on top. Its stream is read to the end.
+    pub(super) fn layer(&mut self, tar: impl Read) -> Result<(), TarError> {
+        let number = self.layers.len();
+        let (planned, items) = read(tar)?;
+        self.layers.push(planned);
+        let mut kept = Vec::with_capacity(items.len());
+        // Whiteouts are about the layers below, wherever in the layer they are.
+        for item in items {
+            let (folder, name) = split(&item.path);
+            if name == OPAQUE {
+                self.clear(folder);
+            } else if name.starts_with(RESERVED) {
+                // Dropped.
+            } else if let Some(removed) = name.strip_prefix(WHITEOUT) {
+                self.remove(&join(folder, removed));
+            } else {
+                kept.push(item);
+            }
+        }
+        let mut early = Vec::new();
+        for item in kept {
+            self.entry(number, item, &mut early);
+        }
+        // Links that came before their targets.
+        for path in early {
+            let target = self.nodes.get(&path).and_then(|node| node.link.clone());
+            let data = target.and_then(|target| self.nodes.get(&target)).map(|node| node.data);
+            if let (Some(data), Some(node)) = (data, self.nodes.get_mut(&path)) {
+                node.data = data;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, layer: usize, item: Item, early: &mut Vec<Vec<u8>>) {
+        let at = (layer, item.at);
+        if item.kind == Kind::Directory {
+            if let Some(node) = self.nodes.get_mut(&item.path)
+                && node.directory
+            {
+                node.entries.push(at);
+                return;
+            }
+            self.remove(&item.path);
+            self.nodes.insert(item.path, Node { entries: vec![at], directory: true, data: at, link: None });
+            return;
+        }
+        let link = (item.kind == Kind::HardLink).then(|| clean(&item.link));
+        let data = link.as_ref().map(|target| self.nodes.get(target).map(|node| node.data));
+        if data == Some(None) {
+            early.push(item.path.clone());
+        }
+        // A link to itself keeps what is there.
+        if link.as_ref() == Some(&item.path) {
+            return;
+        }
+        self.remove(&item.path);
+        let data = data.flatten().unwrap_or(at);
+        self.nodes.insert(item.path, Node { entries: vec![at], directory: false, data, link });
+    }
+
+    /// Removes a path and everything below it.
+    fn remove(&mut self, path: &[u8]) {
+        self.clear(path);
+        self.nodes.remove(path);
+    }
+
+    /// Removes everything below a directory.
+    fn clear(&mut self, path: &[u8]) {
+        if path.is_empty() {
+            self.nodes.retain(|path, _| path.is_empty());
+            return;
+        }
+        let (from, to) = (join(path, b""), [path, b"0"].concat());
+        let below: Vec<Vec<u8>> = self.nodes.range(from..to).map(|(path, _)| path.clone()).collect();
+        for path in below {
+            self.nodes.remove(&path);
+        }
+    }
+
+    /// What happens to the entries of each layer.
+    pub(super) fn finish(self) -> Vec<Vec<Planned>> {
+        let Self { mut layers, nodes } = self;
+        let alive: HashMap<At, &Vec<u8>> = nodes
+            .iter()
+            .filter(|(_, node)| node.link.is_none())
+            .flat_map(|(path, node)| node.entries.iter().map(move |at| (*at, path)))
+            .collect();
+        // Where each file's data is to be found in the end: under its own name, or else under its first link's.
+        let mut homes: HashMap<At, &Vec<u8>> = HashMap::new();
+        let mut links: Vec<(&Vec<u8>, &Node, &Vec<u8>)> =
+            nodes.iter().filter_map(|(path, node)| Some((path, node, node.link.as_ref()?))).collect();
+        links.sort_by_key(|(_, node, _)| node.entries.first().copied());
+        for (&at, &path) in &alive {
+            layers[at.0][at.1].action = Action::Copy;
+            homes.insert(at, path);
+        }
+        for (path, node, target) in links {
+            let own = node.entries[0];
+            if node.data == own {
+                // Its target is in none of the layers; whoever reads the stream says so.
+                layers[own.0][own.1].action = Action::Copy;
+                continue;
+            }
+            let Some(home) = homes.get(&node.data) else {
+                layers[node.data.0][node.data.1].action = Action::Rename(path.clone());
+                homes.insert(node.data, path);
+                continue;
+            };
+            let still = nodes.get(target).is_some_and(|found| found.data == node.data);
+            let action = if still { Action::Copy } else { Action::Relink((*home).clone()) };
+            layers[own.0][own.1].action = action;
+        }
+        layers
+    }
+}
+
+/// The entries of a layer, and where each of them ends.
+fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
+    let mut tar = Reader::new(BufReader::with_capacity(64 * 1024, tar));
+    let (mut planned, mut items) = (Vec::new(), Vec::new());
+    let mut data = vec![0; 64 * 1024];
+    while let Some(entry) = tar.next_entry()? {
+        while tar.read_data(&mut data)? > 0 {}
+        let end = tar.offset().next_multiple_of(RECORD as u64);
+        items.push(Item {
+            path: clean(&entry.path),
+            kind: entry.kind,
+            link: if entry.kind == Kind::HardLink { entry.link } else { Vec::new() },
+            at: planned.len(),
+        });
+        planned.push(Planned { end, action: Action::Drop });
+    }
+    tar.drain()?;
+    Ok((planned, items))
+}
+
+/// A path without `.` and empty parts. One that leads out of the root stays one, and is refused by whoever uses it.
+fn clean(path: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+    parts.join(&b'/')
+}
+
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+}

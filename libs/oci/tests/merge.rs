@@ -1,0 +1,243 @@
+//! Merged layers against layers laid over each other one by one, with GNU tar and the file system of the machine.
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use lcow_disk::ext4::layer;
+use lcow_oci::Compression;
+use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use lcow_oci::load;
+use lcow_oci::store::{Image, Store};
+use proptest::prelude::*;
+
+/// A step in the making of a layer. Numbers choose among few names, so that they meet.
+#[derive(Clone, Debug)]
+enum Step {
+    File(u8, u8),
+    Directory(u8),
+    Symlink(u8),
+    HardLink(u8, u8),
+    Whiteout(u8),
+    Opaque(u8),
+}
+
+const NAMES: [&str; 7] = ["a", "b", "d", "d/a", "d/e", "d/e/a", "d-x"];
+
+fn name(number: u8) -> &'static str {
+    NAMES[usize::from(number) % NAMES.len()]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let step = prop_oneof![
+        4 => (any::<u8>(), any::<u8>()).prop_map(|(at, content)| Step::File(at, content)),
+        2 => any::<u8>().prop_map(Step::Directory),
+        1 => any::<u8>().prop_map(Step::Symlink),
+        3 => (any::<u8>(), any::<u8>()).prop_map(|(at, target)| Step::HardLink(at, target)),
+        2 => any::<u8>().prop_map(Step::Whiteout),
+        1 => any::<u8>().prop_map(Step::Opaque),
+    ];
+    prop::collection::vec(prop::collection::vec(step, 0..6), 1..5)
+}
+
+/// What an overlay of the layers would hold: path, then kind and content, and the number of names.
+type Tree = BTreeMap<String, (String, u64)>;
+
+/// Makes the layers as a builder would: only what makes sense upon what is there. Gives the layers; `root` has the result.
+fn build(root: &Path, layers: &[Vec<Step>]) -> Vec<LayerBuilder> {
+    layers.iter().map(|steps| build_layer(root, steps)).collect()
+}
+
+fn build_layer(root: &Path, steps: &[Step]) -> LayerBuilder {
+    let mut layer = LayerBuilder::new();
+    // Whiteouts first: within a layer they are about the layers below only.
+    for step in steps {
+        match step {
+            Step::Whiteout(at) if root.join(name(*at)).symlink_metadata().is_ok() => {
+                layer.whiteout(name(*at));
+                remove(&root.join(name(*at)));
+            }
+            Step::Opaque(at) if is_directory(&root.join(name(*at))) => {
+                layer.file(&format!("{}/.wh..wh..opq", name(*at)), 0o644, b"");
+                remove(&root.join(name(*at)));
+                fs::create_dir(root.join(name(*at))).expect("directory");
+                layer.directory(name(*at), 0o755);
+            }
+            _ => {}
+        }
+    }
+    for step in steps {
+        let (Step::File(at, _) | Step::Directory(at) | Step::Symlink(at) | Step::HardLink(at, _)) = step
+        else {
+            continue;
+        };
+        let (short, path) = (name(*at), root.join(name(*at)));
+        if !path.parent().is_some_and(is_directory) {
+            continue;
+        }
+        match step {
+            Step::File(_, content) => {
+                remove(&path);
+                fs::write(&path, [*content; 10]).expect("file");
+                layer.file(short, 0o644, &[*content; 10]);
+            }
+            Step::Symlink(_) => {
+                remove(&path);
+                std::os::unix::fs::symlink("a", &path).expect("symlink");
+                layer.symlink(short, "a");
+            }
+            Step::Directory(_) => {
+                if !is_directory(&path) {
+                    remove(&path);
+                    fs::create_dir(&path).expect("directory");
+                }
+                layer.directory(short, 0o755);
+            }
+            Step::HardLink(_, target) => {
+                let target = name(*target);
+                let there = root.join(target).symlink_metadata().is_ok_and(|found| found.is_file());
+                // Nothing below a removed directory can be linked to.
+                if there && target != short && !target.starts_with(&format!("{short}/")) {
+                    remove(&path);
+                    fs::hard_link(root.join(target), &path).expect("link");
+                    layer.hard_link(short, target);
+                }
+            }
+            _ => {}
+        }
+    }
+    layer
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
+fn remove(path: &Path) {
+    if is_directory(path) {
+        fs::remove_dir_all(path).expect("removed");
+    } else {
+        // It may not be there.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn walk(root: &Path, prefix: &str, tree: &mut Tree) {
+    for entry in fs::read_dir(root).expect("list") {
+        let entry = entry.expect("entry");
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let found = path.symlink_metadata().expect("metadata");
+        let shown = if found.is_dir() {
+            walk(&path, &format!("{name}/"), tree);
+            ("directory".to_owned(), 0)
+        } else if found.is_symlink() {
+            (format!("-> {}", fs::read_link(&path).expect("target").display()), 1)
+        } else {
+            (format!("{:?}", fs::read(&path).expect("content")), found.nlink())
+        };
+        tree.insert(name, shown);
+    }
+}
+
+fn load(directory: &Path, layers: Vec<LayerBuilder>) -> (Store, Image) {
+    let reference = "test".parse().expect("reference");
+    let mut builder = ImageBuilder::new("test".parse().expect("reference"));
+    for (layer, packing) in layers.into_iter().zip([Compression::Gzip, Compression::None].into_iter().cycle())
+    {
+        builder = builder.layer(layer, packing);
+    }
+    builder.write_layout(&directory.join("layout")).expect("layout");
+    let store = Store::open(directory.join("store")).expect("store");
+    load::load(&store, &directory.join("layout"), &load::Options::default()).expect("loaded");
+    let image = store.get(&reference).expect("image");
+    (store, image)
+}
+
+/// The tree of a disk as `debugfs` sees it; links are counted by itself.
+fn disk_tree(disk: &Path, into: &Path) -> Tree {
+    let checked = Command::new("e2fsck").arg("-fn").arg(disk).output().expect("e2fsck");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    fs::create_dir(into).expect("directory");
+    let debugfs = |request: &str| {
+        let output = Command::new("debugfs").args(["-R", request]).arg(disk).output().expect("debugfs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    debugfs(&format!("rdump / {}", into.display()));
+    let mut tree = Tree::new();
+    walk(into, "", &mut tree);
+    tree.remove("lost+found");
+    for (name, (_, links)) in &mut tree {
+        if *links > 0 {
+            let shown = debugfs(&format!("stat /{name}"));
+            let (_, rest) = shown.split_once("Links: ").expect("a count");
+            *links = rest.split_whitespace().next().and_then(|count| count.parse().ok()).expect("a number");
+        }
+    }
+    tree
+}
+
+/// The merged tree, and the one that was made step by step.
+fn both(layers: &[Vec<Step>]) -> (Tree, Tree) {
+    let directory = tempfile::tempdir().expect("directory");
+    let root = directory.path().join("root");
+    fs::create_dir(&root).expect("directory");
+    let (store, image) = load(directory.path(), build(&root, layers));
+    let disk = directory.path().join("disk");
+    let merged = store.merged(&image).expect("merged");
+    layer::convert(merged, fs::File::create(&disk).expect("file"), &layer::Options::default())
+        .expect("converted");
+    let mut expected = Tree::new();
+    walk(&root, "", &mut expected);
+    (disk_tree(&disk, &directory.path().join("dump")), expected)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn merged_layers_are_what_an_overlay_holds(layers in steps()) {
+        let (merged, expected) = both(&layers);
+        prop_assert_eq!(merged, expected);
+    }
+}
+
+#[test]
+fn links_outlive_the_name_that_their_data_came_with() {
+    use Step::{Directory, File, HardLink, Opaque, Whiteout};
+    // a with two more names, one of them a link to a link.
+    let low = || vec![Directory(2), File(3, 1), HardLink(0, 3), HardLink(1, 0), HardLink(6, 3)];
+    for (upper, names) in [
+        (vec![], 4),
+        (vec![Whiteout(3)], 3),
+        (vec![File(3, 2)], 3),
+        (vec![Opaque(2)], 3),
+        (vec![Whiteout(3), Whiteout(0)], 2),
+        (vec![File(0, 2), HardLink(3, 0)], 2),
+    ] {
+        let (merged, expected) = both(&[low(), upper.clone()]);
+        assert_eq!(merged, expected, "{upper:?}");
+        let old = merged.values().filter(|(content, _)| content.starts_with("[1, 1")).count();
+        assert_eq!(old, names, "{upper:?}");
+    }
+}
+
+#[test]
+fn a_damaged_layer_is_noticed_at_the_end() {
+    let directory = tempfile::tempdir().expect("directory");
+    let mut low = LayerBuilder::new();
+    low.file("a", 0o644, &[7; 5000]);
+    let (store, image) = load(directory.path(), vec![LayerBuilder::new(), low]);
+    let blob = store.root().join("blobs/sha256").join(image.manifest.layers[1].digest.hex());
+    let mut merged = store.merged(&image).expect("merged");
+    let mut bytes = fs::read(&blob).expect("blob");
+    bytes[2000] ^= 1;
+    // The plan is made; what is read now is something else.
+    fs::write(&blob, &bytes).expect("written");
+    let read = merged.read_to_end(&mut Vec::new());
+    let late = store.merged(&image).map(drop);
+    assert!(read.is_err() || late.is_err(), "the damage was not seen");
+    late.expect_err("the second reading sees it at once");
+}
