@@ -87,6 +87,11 @@ impl Home {
         with(self.programs.command(&self.path()), words)
     }
 
+    /// Another program of ours.
+    pub(crate) fn beside_lcow(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.programs.lcow.as_ref().context("no lcow")?.with_file_name(name))
+    }
+
     /// Runs `lcow` with these words.
     pub(crate) fn lcow(&self, words: &[&str]) -> Result<Output> {
         run(self.command(words), &[])

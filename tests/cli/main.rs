@@ -1,6 +1,7 @@
 //! Tests through the public commands: the real `lcow`, in a home of their own.
 #![forbid(unsafe_code)]
 
+mod boot_files;
 mod containers;
 mod home;
 // Also what the library's own tests pull from.
@@ -62,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         ("containers", containers::TESTS),
         ("signals", signals::TESTS),
         ("terminal", terminal::TESTS),
+        ("boot_files", boot_files::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));
     let trials = trials.map(|(suite, test)| {

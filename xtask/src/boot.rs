@@ -39,7 +39,8 @@ pub(crate) fn make(dist: &Path, kind: Kind) -> Result<PathBuf> {
     }
     let program = dist.join("uvm-build");
     let mut build = command(&program.to_string_lossy());
-    build.args(["default", "-o"]).arg(&directory);
+    // The tailored kernel where it was built: a first run should not wait for a compiler.
+    build.args(["default", "--kernel", "auto", "-o"]).arg(&directory);
     if kind == Kind::Debug {
         build.arg("--debug");
     }
@@ -52,8 +53,10 @@ pub(crate) fn make(dist: &Path, kind: Kind) -> Result<PathBuf> {
 fn inputs(dist: &Path) -> String {
     let mut files = vec![dist.join("uvm-build"), dist.join("guest-agent"), PathBuf::from("/bin/busybox")];
     if let Ok(cache) = places::cache() {
-        let packages = fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
+        let packages = fs::read_dir(&cache).into_iter().flatten().flatten().map(|entry| entry.path());
         files.extend(packages.filter(|path| path.extension().is_some_and(|extension| extension == "deb")));
+        let kernels = fs::read_dir(cache.join("kernel")).into_iter().flatten().flatten();
+        files.extend(kernels.map(|entry| entry.path().join("kernel")).filter(|path| path.is_file()));
     }
     files.sort();
     files.iter().map(|file| line(file)).collect()

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 
 use crate::boot::{self, Kind};
-use crate::{build, setup};
+use crate::{build, kernel, setup};
 use tally::{Tally, Tests};
 
 /// The package of the suites that boot utility VMs.
@@ -49,6 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         cargo.args(["--exclude", VM_TESTS]);
     } else {
         let dist = build::run(&build::Args::default())?;
+        if let Err(error) = kernel::ensure(&dist.join("uvm-build"), false) {
+            eprintln!("test: going on with Debian's kernel: {error:#}");
+        }
         let boot = boot::make(&dist, Kind::Debug)?;
         cargo.env("LCOW_TEST_BIN", &dist).env("LCOW_TEST_BOOT", &boot);
     }

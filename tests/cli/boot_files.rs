@@ -1,0 +1,151 @@
+//! `uvm-build`: boot files of every format, judged by other tools and booted in every way they offer.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::home::Home;
+use crate::lcow::{Output, run};
+use crate::{Test, boots, plain};
+
+pub(crate) const TESTS: &[Test] = &[
+    plain("a_distribution_kernel_is_refused_as_a_disk_root", a_distribution_kernel_is_refused_as_a_disk_root),
+    plain("two_builds_are_equal_and_others_can_read_them", two_builds_are_equal_and_others_can_read_them),
+    boots("every_way_boots_and_negotiates", every_way_boots_and_negotiates),
+    boots("a_flipped_byte_stops_a_verity_root", a_flipped_byte_stops_a_verity_root),
+    boots("a_container_runs_on_a_distribution_kernel", a_container_runs_on_a_distribution_kernel),
+];
+
+const ALL: &[&str] = &[
+    "-f",
+    "lcow",
+    "-f",
+    "vmlinux",
+    "-f",
+    "rootfs-vhd",
+    "-f",
+    "uvm-vhdx",
+    "-f",
+    "unified-efi",
+    "--target",
+    "qemu",
+];
+
+fn uvm_build(home: &Home, args: &[&str]) -> Result<Output> {
+    let program = home.beside_lcow("uvm-build")?;
+    let mut command = Command::new(program);
+    command.args(args);
+    run(command, b"")
+}
+
+/// Boot files of the tailored kernel in `dir`; `None` when that was not built, which is said.
+fn build(home: &Home, dir: &Path, args: &[&str]) -> Result<Option<PathBuf>> {
+    let out = dir.join("boot");
+    let text = out.to_str().context("a path in UTF-8")?;
+    let output = uvm_build(home, &[&["default", "-o", text], args].concat())?;
+    if output.stderr.contains("has not been built") {
+        println!("skipped: the tailored kernel has not been built (`cargo xtask kernel`)");
+        return Ok(None);
+    }
+    ensure!(output.status == 0, "{}", output.stderr);
+    Ok(Some(out))
+}
+
+fn judge(program: &str, args: &[&str]) -> Result<String> {
+    let output =
+        Command::new(program).args(args).output().with_context(|| format!("cannot run {program}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{program} {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
+fn a_distribution_kernel_is_refused_as_a_disk_root(home: &Home) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let out = dir.path().join("boot");
+    let text = out.to_str().context("a path in UTF-8")?;
+    let output = uvm_build(home, &["default", "-o", text, "--kernel", "debian", "-f", "rootfs-vhd"])?;
+    ensure!(output.status == 1, "{}", output.stderr);
+    ensure!(output.stderr.contains("CONFIG_BLK_DEV_PMEM is a module"), "{}", output.stderr);
+    ensure!(!out.exists(), "something was written");
+    Ok(())
+}
+
+fn two_builds_are_equal_and_others_can_read_them(home: &Home) -> Result<()> {
+    let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let args = [ALL, &["--verity"]].concat();
+    let Some(first) = build(home, one.path(), &args)? else { return Ok(()) };
+    let Some(second) = build(home, two.path(), &args)? else { return Ok(()) };
+    let sums = |dir: &Path| fs::read_to_string(dir.join("SHA256SUMS"));
+    ensure!(sums(&first)? == sums(&second)?, "{}\n{}", sums(&first)?, sums(&second)?);
+    let path = |name: &str| first.join(name).to_string_lossy().into_owned();
+    let checked =
+        Command::new("sha256sum").args(["--quiet", "-c", "SHA256SUMS"]).current_dir(&first).status()?;
+    ensure!(checked.success(), "sha256sum -c");
+    judge("e2fsck", &["-fn", &path("rootfs.vhd")])?;
+    judge("qemu-img", &["check", "-q", &path("uvm.vhdx")])?;
+    let sections = judge("objdump", &["-h", &path("unified.efi")])?;
+    ensure!([".linux", ".initrd", ".cmdline"].iter().all(|name| sections.contains(name)), "{sections}");
+    verify(&first)
+}
+
+/// Has `veritysetup` check the disk against the words that the kernel will be given.
+fn verify(dir: &Path) -> Result<()> {
+    let words = fs::read_to_string(dir.join("rootfs.cmdline"))?;
+    let table: Vec<&str> = words.split([' ', '"']).skip_while(|word| *word != "sha256").collect();
+    let data_blocks = words.split(' ').skip_while(|word| *word != "4096").nth(2).context("blocks")?;
+    let disk = dir.join("rootfs.vhd").to_string_lossy().into_owned();
+    let offset = (data_blocks.parse::<u64>()? * 4096).to_string();
+    judge("veritysetup", &["verify", &disk, &disk, table[1], "--hash-offset", &offset])?;
+    Ok(())
+}
+
+fn every_way_boots_and_negotiates(home: &Home) -> Result<()> {
+    for (args, ways) in [(&["--verity"][..], &["verity root"][..]), (&[], &["root on SCSI", "root in pmem"])]
+    {
+        let dir = tempfile::tempdir()?;
+        let Some(boot) = build(home, dir.path(), &[ALL, args].concat())? else { return Ok(()) };
+        let output = uvm_build(home, &["check", &boot.to_string_lossy()])?;
+        let text = output.text();
+        ensure!(output.status == 0 && !text.contains("FAILED"), "{text}{}", output.stderr);
+        let all = ["direct boot, initrd", "UEFI boot, initrd", "UEFI boot of uvm.vhdx"];
+        for way in all.iter().chain(ways) {
+            ensure!(text.contains(way), "{way} was not tried:\n{text}");
+        }
+        if text.contains("not tried:") {
+            println!("skipped: the ways with UEFI; there is no firmware (package ovmf)");
+        }
+    }
+    Ok(())
+}
+
+fn a_flipped_byte_stops_a_verity_root(home: &Home) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let args = ["-f", "lcow", "-f", "rootfs-vhd", "--verity"];
+    let Some(boot) = build(home, dir.path(), &args)? else { return Ok(()) };
+    let disk = boot.join("rootfs.vhd");
+    let mut bytes = fs::read(&disk)?;
+    // The agent's program, which every boot reads.
+    let at = bytes.windows(4).position(|window| window == b"\x7fELF").context("a program on the disk")?;
+    bytes[at + 24] ^= 1;
+    fs::write(&disk, bytes)?;
+    let output = uvm_build(home, &["check", "--timeout", "60", &boot.to_string_lossy()])?;
+    let text = output.text();
+    ensure!(output.status == 1, "{text}");
+    let line = text.lines().find(|line| line.contains("verity root")).context("the way")?;
+    ensure!(line.contains("FAILED"), "{text}");
+    ensure!(text.contains("metadata block") || text.contains("data block"), "not for its hashes: {text}");
+    Ok(())
+}
+
+fn a_container_runs_on_a_distribution_kernel(home: &Home) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let out = dir.path().join("boot");
+    let text = out.to_str().context("a path in UTF-8")?;
+    let output = uvm_build(home, &["default", "-o", text, "--kernel", "debian"])?;
+    ensure!(output.status == 0, "{}", output.stderr);
+    let output = home.lcow(&["run", "--rm", "--boot-files", text, "busybox", "echo", "hello"])?.well()?;
+    ensure!(output.text() == "hello\n", "{output:?}");
+    Ok(())
+}
