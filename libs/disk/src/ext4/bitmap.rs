@@ -28,7 +28,10 @@ impl Bitmap {
 
     /// Bits not set among the first `count`.
     pub(super) fn free(&self, count: u32) -> u32 {
-        count - (0..count).filter(|&n| self.0[n as usize / 8] >> (n % 8) & 1 == 1).count() as u32
+        let whole = count / 8;
+        let used: u32 = self.0[..whole as usize].iter().map(|byte| byte.count_ones()).sum();
+        let rest = (whole * 8..count).filter(|&n| self.0[n as usize / 8] >> (n % 8) & 1 == 1).count();
+        count - used - rest as u32
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

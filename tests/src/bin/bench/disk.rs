@@ -123,7 +123,7 @@ fn by_mke2fs(archive: &Path, directory: &Path) -> Result<f64> {
             .args(["-q", "-F", "-t", "ext4", "-N", "80000", "-d"])
             .args([&root, &image])
             .arg("2G")
-            .stderr(Stdio::null()),
+            .stdout(Stdio::null()),
     )?;
     fs::remove_dir_all(&root)?;
     fs::remove_file(&image)?;
