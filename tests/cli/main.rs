@@ -3,6 +3,7 @@
 
 mod boot_files;
 mod containers;
+mod disks;
 mod home;
 // Also what the library's own tests pull from.
 #[path = "../../libs/oci/tests/registry/hub.rs"]
@@ -64,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         ("signals", signals::TESTS),
         ("terminal", terminal::TESTS),
         ("boot_files", boot_files::TESTS),
+        ("disks", disks::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));
     let trials = trials.map(|(suite, test)| {

@@ -62,7 +62,7 @@ fn make(tar: &Path) -> Result<Option<String>> {
 }
 
 /// The same place as that of other downloads: `$LCOW_CACHE`, else `lcow` in the user's cache directory.
-fn cache() -> Option<PathBuf> {
+pub fn cache() -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     named("LCOW_CACHE")
         .or_else(|| Some(named("XDG_CACHE_HOME")?.join("lcow")))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::MAX_LAYERS;
 
 /// Part of every name: disks of another version are made anew.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// Which disk: the content it was made of and the version of its format. It is also the start of files' names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
