@@ -20,6 +20,7 @@ pub mod elf;
 pub mod formats;
 mod hex;
 pub mod initrd;
+pub mod inspect;
 pub mod install;
 pub mod kernel;
 pub mod modules;

@@ -3,8 +3,10 @@
 mod check;
 mod default;
 pub(crate) mod disk;
+mod inspect;
 mod install;
 mod kernel;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -23,7 +25,10 @@ pub(crate) struct Cli {
 enum Command {
     Default(default::Default),
     Check(check::Check),
+    Inspect(inspect::Inspect),
     Install(install::Install),
+    Completions(shell::Completions),
+    Man(shell::Man),
     Disk(disk::Disk),
     #[command(subcommand)]
     Kernel(kernel::Kernel),
@@ -34,6 +39,12 @@ impl Cli {
         match self.command {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
+            Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Completions(command) => {
+                command.run();
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Kernel(command) => command.run(),

@@ -1,0 +1,192 @@
+//! `uvm-build inspect`: what is in a boot file.
+
+mod archive;
+mod components;
+mod disk;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::compression::Compression;
+use crate::efi::pe;
+use crate::elf;
+use crate::kernel::bzimage;
+use crate::kernel::config::KernelConfig;
+
+pub use components::Components;
+
+/// Why a file cannot be looked into.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It is damaged.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is nothing that boots.
+    #[error("{} is no kernel, initrd or disk", .0.display())]
+    Unknown(PathBuf),
+}
+
+/// What one file is and holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Inspected {
+    /// Facts, each with a name.
+    pub facts: Vec<(&'static str, String)>,
+    /// What its root file system is made of, if it has one.
+    pub components: Components,
+}
+
+impl Inspected {
+    fn of(kind: &str) -> Self {
+        Self { facts: vec![("kind", kind.to_owned())], components: Components::default() }
+    }
+
+    fn fact(&mut self, name: &'static str, value: impl Into<String>) {
+        self.facts.push((name, value.into()));
+    }
+}
+
+/// The files in the directory `path` that can be looked into, or `path` itself.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
+    let failed = |source| InspectError::Read { path: path.to_owned(), source };
+    if !path.metadata().map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    const TEXTS: &[&str] = &["txt", "cmdline"];
+    let mut files: Vec<PathBuf> = fs::read_dir(path)
+        .map_err(failed)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file() && path.file_name().is_some_and(|name| name != "SHA256SUMS"))
+        .filter(|path| !path.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text)))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Looks into the file at `path`.
+pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
+    let failed = |source| InspectError::Read { path: path.to_owned(), source };
+    if let Some(found) = disk::inspect(File::open(path).map_err(failed)?) {
+        return found.map_err(|reason| InspectError::Damaged { path: path.to_owned(), reason });
+    }
+    let bytes = fs::read(path).map_err(failed)?;
+    let damaged = |reason: String| InspectError::Damaged { path: path.to_owned(), reason };
+    if let Some(kernel) = pe::section(&bytes, ".linux") {
+        return unified(&bytes, kernel).map_err(damaged);
+    }
+    if let Ok(release) = bzimage::release(&bytes) {
+        return kernel(&release, &bytes).map_err(damaged);
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        let mut found = Inspected::of("ELF kernel");
+        let pvh = elf::kernel_has_pvh_note(&bytes).map_err(|error| damaged(error.to_string()))?;
+        found.fact("starts without firmware (PVH)", if pvh { "yes" } else { "no" });
+        configuration(&mut found, &bytes);
+        return Ok(found);
+    }
+    match archive::inspect(&bytes) {
+        Some(found) => found.map_err(damaged),
+        None => Err(InspectError::Unknown(path.to_owned())),
+    }
+}
+
+fn kernel(release: &str, image: &[u8]) -> Result<Inspected, String> {
+    let mut found = Inspected::of("kernel (bzImage, EFI program)");
+    found.fact("release", release);
+    let vmlinux = bzimage::extract(image).map_err(|error| error.to_string())?;
+    found.fact("unpacked", format!("{} bytes", vmlinux.bytes.len()));
+    configuration(&mut found, &vmlinux.bytes);
+    Ok(found)
+}
+
+fn configuration(found: &mut Inspected, vmlinux: &[u8]) {
+    let inside = KernelConfig::embedded(vmlinux).is_some();
+    found.fact("carries its configuration", if inside { "yes" } else { "no" });
+}
+
+fn unified(program: &[u8], image: &[u8]) -> Result<Inspected, String> {
+    let release = bzimage::release(image).map_err(|error| error.to_string())?;
+    let mut found = Inspected::of("unified EFI program");
+    found.fact("release", release);
+    let line = pe::section(program, ".cmdline").unwrap_or_default();
+    found.fact("command line", String::from_utf8_lossy(line).into_owned());
+    if let Some(initrd) = pe::section(program, ".initrd") {
+        found.fact("initrd", format!("{} bytes, {:?}", initrd.len(), Compression::detect(initrd)));
+        if let Some(Ok(inside)) = archive::inspect(initrd) {
+            found.components = inside.components;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::root_disk::RootDisk;
+    use crate::initrd::tree::Tree;
+    use crate::initrd::{cpio, lz4_legacy};
+    use crate::testing;
+
+    fn tree() -> Tree {
+        let mut tree = Tree::default();
+        tree.file("/bin/gcs", 0o755, vec![7; 6000]);
+        tree.file("/lib/modules/6.1/kernel/ext4.ko", 0o644, vec![7; 3000]);
+        tree.file("/etc/hosts", 0o644, *b"127.0.0.1");
+        tree.symlink("/init", "/bin/gcs");
+        tree
+    }
+
+    fn look(bytes: &[u8]) -> Result<Inspected, InspectError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, bytes).unwrap();
+        inspect(&path)
+    }
+
+    fn value<'a>(found: &'a Inspected, name: &str) -> &'a str {
+        found.facts.iter().find(|(fact, _)| *fact == name).map_or("", |(_, value)| value)
+    }
+
+    #[test]
+    fn an_initrd_and_a_disk_show_the_same_components() {
+        let initrd = look(&lz4_legacy::compress(&cpio::archive(&tree()))).unwrap();
+        assert_eq!(value(&initrd, "kind"), "initrd");
+        let disk = look(&RootDisk::make(&tree(), 0, true).unwrap().into_vhd().unwrap()).unwrap();
+        assert_eq!(value(&disk, "kind"), "fixed VHD");
+        assert_eq!(value(&disk, "hash tree (dm-verity)").len(), 64);
+        assert_eq!(initrd.components, disk.components);
+        let rows: Vec<_> = disk.components.rows().collect();
+        assert_eq!(rows, [("guest agent", 1, 6000), ("kernel modules", 1, 3000), ("other files", 1, 9)]);
+    }
+
+    #[test]
+    fn kernels_say_what_they_are() {
+        let found = look(&testing::xz_bzimage("6.12.1-lcow (x)", &testing::vmlinux(true))).unwrap();
+        assert_eq!(value(&found, "release"), "6.12.1-lcow");
+        let found = look(&testing::vmlinux(true)).unwrap();
+        assert_eq!(value(&found, "starts without firmware (PVH)"), "yes");
+    }
+
+    #[test]
+    fn damage_and_other_files_are_told_apart() {
+        assert!(matches!(look(b"a letter"), Err(InspectError::Unknown(_))));
+        let packed = lz4_legacy::compress(&cpio::archive(&tree()));
+        assert!(matches!(look(&packed[..packed.len() / 2]), Err(InspectError::Damaged { .. })));
+        let image = testing::xz_bzimage("6.12.1", &testing::vmlinux(true));
+        assert!(matches!(look(&image[..image.len() - 90]), Err(InspectError::Damaged { .. })));
+    }
+}
