@@ -11,12 +11,14 @@ mod cgroup;
 mod container;
 mod gcs;
 mod init;
+mod kernel_modules;
 mod log;
 mod multicall;
 mod process;
 mod runtime;
 mod storage;
 mod sys;
+mod tools;
 mod transport;
 mod vsockexec;
 

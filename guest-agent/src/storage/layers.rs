@@ -85,6 +85,7 @@ impl Storage {
     pub(crate) async fn add_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
         let id = ContainerId(layers.container_id.clone());
         let plan = Plan::new(layers)?;
+        self.check_layers(&plan)?;
         super::modules_loaded().await;
         let bundle = plan.bundle.clone();
         let bound = blocking(move || {
@@ -105,6 +106,18 @@ impl Storage {
             self.bundle_binds.borrow_mut().insert(id, bundle);
         }
         Ok(())
+    }
+
+    /// Where the agent demands hash trees, only what it has mounted with one may become part of a root.
+    fn check_layers(&self, plan: &Plan) -> Result<(), Error> {
+        let unverified = plan.lower.iter().map(Path::new).find(|path| !self.is_verified(path));
+        match unverified {
+            Some(path) if self.verity.demands() => Err(Error::Verity {
+                path: path.to_owned(),
+                reason: "it was not mounted through dm-verity, and the agent demands that".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the union down.

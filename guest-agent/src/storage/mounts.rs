@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
@@ -56,6 +56,21 @@ pub(super) fn propagate(target: &Path, options: &[String]) -> Result<(), Error> 
 pub(super) fn create_directory(path: &Path, mode: u32) -> Result<(), Error> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(mode).create(path).map_err(Error::io("creating", path))
+}
+
+/// Mounts `lower` and a directory for changes, both below `base` but for the first, at `base/content`; returns that.
+pub(crate) fn overlay_directory(base: &Path, lower: &Path) -> Result<PathBuf, Error> {
+    if let Some(bad) = [base, lower].iter().find(|path| path.to_string_lossy().contains([':', ',', '\\'])) {
+        return Err(Error::Invalid(format!("{} cannot be part of an overlay", bad.display())));
+    }
+    let [content, upper, work] = ["content", "upper", "work"].map(|name| base.join(name));
+    for directory in [&content, &upper, &work] {
+        create_directory(directory, 0o755)?;
+    }
+    let data =
+        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    mount(Path::new("overlay"), &content, "overlay", MsFlags::empty(), &data)?;
+    Ok(content)
 }
 
 /// Takes off everything that is mounted on `path`. A path that does not exist is fine.

@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::pty::Winsize;
 use nix::unistd::{ForkResult, Pid};
 
+pub(crate) mod device_mapper;
+
 mod raw {
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, nix::pty::Winsize);
     nix::ioctl_write_int_bad!(set_controlling_terminal, libc::TIOCSCTTY);

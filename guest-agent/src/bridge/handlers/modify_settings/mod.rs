@@ -1,10 +1,14 @@
 //! `ModifySettings` (spec section 6): one file per setting, and the table of which request each one takes.
 
 mod combined_layers;
+mod mapped_directory;
 mod mapped_virtual_disk;
 mod pod_cgroup_memory_limit;
 mod scsi_device;
 mod security_policy;
+mod security_policy_fragment;
+mod vpci_device;
+mod vpmem_device;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -64,9 +68,15 @@ table! {
     MappedVirtualDisk: Add => mapped_virtual_disk::add;
     MappedVirtualDisk: Remove => mapped_virtual_disk::remove;
     SCSIDevice: Remove => scsi_device::remove;
+    MappedDirectory: Add => mapped_directory::add;
+    MappedDirectory: Remove => mapped_directory::remove;
+    VPMemDevice: Add => vpmem_device::add;
+    VPMemDevice: Remove => vpmem_device::remove;
     CombinedLayers: Add => combined_layers::add;
     CombinedLayers: Remove => combined_layers::remove;
+    VPCIDevice: Add => vpci_device::add;
     SecurityPolicy: Add | Remove | Update => security_policy::set;
+    SecurityPolicyFragment: Add | Remove | Update => security_policy_fragment::inject;
 }
 
 pub(in crate::bridge) async fn handle(
