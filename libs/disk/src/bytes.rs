@@ -24,3 +24,25 @@ pub(crate) fn low16(value: impl Into<u64>) -> u16 {
 pub(crate) fn low32(value: impl Into<u64>) -> u32 {
     (value.into() & 0xffff_ffff) as u32
 }
+
+/// The 16-bit number at `at`, little endian.
+pub(crate) fn get16(source: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(get(source, at))
+}
+
+/// The 32-bit number at `at`, little endian.
+pub(crate) fn get32(source: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(get(source, at))
+}
+
+/// The 64-bit number at `at`, little endian.
+pub(crate) fn get64(source: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(get(source, at))
+}
+
+/// The bytes at `at`, which must lie within `source`.
+pub(crate) fn get<const N: usize>(source: &[u8], at: usize) -> [u8; N] {
+    let mut value = [0; N];
+    value.copy_from_slice(&source[at..at + N]);
+    value
+}

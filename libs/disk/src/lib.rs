@@ -1,7 +1,9 @@
-//! Disk formats written and read without mounting: ext4, VHD, VHDX.
+//! Disk formats written and read without mounting: ext4, VHD, VHDX, GPT, FAT, dm-verity.
 //!
 //! * [`ext4::layer`]: a layer's tar stream becomes a read-only ext4 image, in one pass
 //! * [`ext4::mkfs`]: an empty, writable ext4 in milliseconds, whatever its size
+//! * [`verity`]: the dm-verity tree behind a read-only disk
+//! * [`gpt`], [`fat`]: partitions, and the EFI system partition
 //! * [`vhd`]: the footer that makes a raw image a fixed VHD
 //! * [`vhdx`]: sparse disks for every host
 //! * [`tar`]: the archive reader behind the first
@@ -11,6 +13,14 @@
 
 mod bytes;
 pub mod ext4;
+pub mod fat;
+pub mod gpt;
+mod guid;
 pub mod tar;
+pub mod verity;
 pub mod vhd;
 pub mod vhdx;
+mod window;
+
+pub use guid::Guid;
+pub use window::Window;

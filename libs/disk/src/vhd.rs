@@ -1,5 +1,6 @@
 //! The footer of a fixed VHD: a raw disk with 512 bytes behind it ("Virtual Hard Disk Image Format Specification",
 //! version 1.0).
+use std::io::{self, Seek, SeekFrom, Write};
 
 /// Bytes of a footer.
 pub const FOOTER_SIZE: usize = 512;
@@ -99,6 +100,16 @@ impl Footer {
         id.copy_from_slice(&bytes[68..84]);
         Ok(Self { size: u64::from(word(48)) << 32 | u64::from(word(52)), id, disk_type })
     }
+}
+
+/// Make the first `size` bytes of `disk` a fixed VHD: write the footer behind them. `size` must be a multiple of 512.
+pub fn append_footer<W: Write + Seek>(disk: &mut W, size: u64, id: [u8; 16]) -> io::Result<()> {
+    if !size.is_multiple_of(512) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a VHD has a multiple of 512 bytes"));
+    }
+    disk.seek(SeekFrom::Start(size))?;
+    disk.write_all(&Footer::fixed(size, id).encode())?;
+    disk.flush()
 }
 
 /// Complement of the sum of all bytes, those of the checksum itself left out.

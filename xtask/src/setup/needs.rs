@@ -57,6 +57,10 @@ pub(super) const NEEDS: &[Need] = &[
 
     dev("mingw-w64", Probe::Runs(&["x86_64-w64-mingw32-gcc", "--version"]), &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev"], "checks the Windows build"),
     dev("veritysetup", Probe::Runs(&["veritysetup", "--version"]), &["cryptsetup-bin"], "checks dm-verity hashes"),
+    dev("sgdisk", Probe::Runs(&["sgdisk", "--version"]), &["gdisk"], "checks partition tables"),
+    dev("sfdisk", Probe::Runs(&["sfdisk", "--version"]), &["fdisk"], "checks partition tables"),
+    dev("fsck.fat", Probe::Runs(&["fsck.fat", "--help"]), &["dosfstools"], "checks EFI system partitions"),
+    dev("mtools", Probe::Runs(&["mcopy", "--version"]), &["mtools"], "reads EFI system partitions"),
     dev("mmdebstrap", Probe::Runs(&["mmdebstrap", "--version"]), &["mmdebstrap"], "makes root file systems for tests"),
     dev("docker-registry", Probe::Runs(&["docker-registry", "--version"]), &["docker-registry"], "a registry to pull images from"),
     dev("UEFI firmware", Probe::Exists(&["/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd"]), &["ovmf"], "boots the EFI files"),

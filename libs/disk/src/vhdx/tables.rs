@@ -1,6 +1,7 @@
 //! The structures in front of the blocks ([MS-VHDX] sections 2.2 and 2.6).
 use super::BLOCK_SIZE;
 use super::crc::crc32c;
+use crate::Guid;
 use crate::bytes::{put, put16, put32};
 
 const MIB: u64 = 1 << 20;
@@ -19,30 +20,17 @@ const PHYSICAL_SECTOR: u32 = 4096;
 const CHUNK_RATIO: u64 = (1 << 23) * LOGICAL_SECTOR as u64 / BLOCK_SIZE;
 
 /// Identifiers as the specification prints them: two regions, five metadata items.
-const BAT_REGION: Guid = Guid(0x2dc2_7766, 0xf623, 0x4200, 0x9d64_115e_9bfd_4a08);
-const METADATA_REGION: Guid = Guid(0x8b7c_a206, 0x4790, 0x4b9a, 0xb8fe_575f_050f_886e);
-const FILE_PARAMETERS: Guid = Guid(0xcaa1_6737, 0xfa36, 0x4d43, 0xb3b6_33f0_aa44_e76b);
-const DISK_SIZE: Guid = Guid(0x2fa5_4224, 0xcd1b, 0x4876, 0xb211_5dbe_d83b_f4b8);
-const DISK_ID: Guid = Guid(0xbeca_12ab, 0xb2e6, 0x4523, 0x93ef_c309_e000_c746);
-const LOGICAL_SIZE: Guid = Guid(0x8141_bf1d, 0xa96f, 0x4709, 0xba47_f233_a8fa_ab5f);
-const PHYSICAL_SIZE: Guid = Guid(0xcda3_48c7, 0x445d, 0x4471, 0x9cc9_e988_5251_c556);
+const BAT_REGION: Guid = Guid::new(0x2dc2_7766, 0xf623, 0x4200, 0x9d64_115e_9bfd_4a08);
+const METADATA_REGION: Guid = Guid::new(0x8b7c_a206, 0x4790, 0x4b9a, 0xb8fe_575f_050f_886e);
+const FILE_PARAMETERS: Guid = Guid::new(0xcaa1_6737, 0xfa36, 0x4d43, 0xb3b6_33f0_aa44_e76b);
+const DISK_SIZE: Guid = Guid::new(0x2fa5_4224, 0xcd1b, 0x4876, 0xb211_5dbe_d83b_f4b8);
+const DISK_ID: Guid = Guid::new(0xbeca_12ab, 0xb2e6, 0x4523, 0x93ef_c309_e000_c746);
+const LOGICAL_SIZE: Guid = Guid::new(0x8141_bf1d, 0xa96f, 0x4709, 0xba47_f233_a8fa_ab5f);
+const PHYSICAL_SIZE: Guid = Guid::new(0xcda3_48c7, 0x445d, 0x4471, 0x9cc9_e988_5251_c556);
 
 /// Metadata flags: required to understand the file; about the disk rather than the file.
 const REQUIRED: u32 = 4;
 const OF_DISK: u32 = 2;
-
-struct Guid(u32, u16, u16, u64);
-
-impl Guid {
-    fn bytes(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        put32(&mut bytes, 0, self.0);
-        put16(&mut bytes, 4, self.1);
-        put16(&mut bytes, 6, self.2);
-        put(&mut bytes, 8, self.3.to_be_bytes());
-        bytes
-    }
-}
 
 /// Entry of a payload block in the allocation table.
 pub(super) fn bat_index(block: u64) -> u64 {
