@@ -3,6 +3,7 @@
 
 mod bridge;
 mod containers;
+mod devices;
 mod images;
 mod processes;
 mod storage;
@@ -22,6 +23,7 @@ fn main() -> anyhow::Result<()> {
         processes::suite(&lab),
         containers::suite(&lab),
         storage::suite(&lab),
+        devices::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),
         vmm::suite(&lab),

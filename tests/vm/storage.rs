@@ -24,13 +24,13 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("settings_that_make_no_sense_are_refused", bad_settings)
 }
 
-async fn modify(uvm: &Uvm, verb: &str, resource: &str, settings: Value) -> Result<(), GuestError> {
+pub(crate) async fn modify(uvm: &Uvm, verb: &str, resource: &str, settings: Value) -> Result<(), GuestError> {
     let request = ModifyRequest { request_type: verb.into(), resource_type: resource.into(), settings };
     uvm.guest().call(&ContainerId::null(), ModifySettings { request }).await.map(drop)
 }
 
 /// A layer with these files; a name that ends with a slash is a directory.
-fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+pub(crate) fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
@@ -187,6 +187,12 @@ async fn bad_settings(lab: Arc<Lab>) -> Result<()> {
         ("Add", "Nonsense", json!({}), HResult::FAIL),
         ("PreAdd", "Network", json!({}), HResult::FAIL),
         ("Add", "CombinedLayers", json!({"ContainerRootPath": "x"}), HResult::FAIL),
+        ("Add", "SecurityPolicyFragment", json!({"Fragment": "AA=="}), HResult::FAIL),
+        ("Remove", "VPCIDevice", json!({"VMBusGUID": "x"}), HResult::FAIL),
+        ("Add", "VPCIDevice", json!({"VMBusGUID": "../x"}), HResult::FAIL),
+        ("Add", "MappedDirectory", json!({"MountPath": "/run/x", "Port": -1}), HResult::FAIL),
+        ("Add", "MappedDirectory", json!({"MountPath": "/run/../x", "Port": 564}), HResult::FAIL),
+        ("Add", "VPMemDevice", Value::Null, HResult::INVALID_JSON),
         ("Add", "SecurityPolicy", json!({"EncodedSecurityPolicy": "cGFja2FnZQ=="}), HResult::FAIL),
     ] {
         let result = refusal(modify(&uvm, verb, resource, settings.clone()).await);

@@ -2,6 +2,14 @@
 
 mod json;
 mod kernel;
+mod kmsg;
+mod rate;
+mod scrub;
+mod writer;
 
 pub(crate) use json::{Format, Log};
 pub(crate) use kernel::KernelMessage;
+pub(crate) use kmsg::forward as forward_kernel_messages;
+pub(crate) use rate::{Admission, RateLimit};
+pub(crate) use scrub::scrub;
+pub(crate) use writer::Writer;

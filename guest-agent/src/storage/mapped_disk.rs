@@ -80,7 +80,7 @@ pub(super) fn verify(stack: Stack, origin: &Origin, policy: &Policy) -> Result<(
         }
     };
     let Some(tree) = tree else { return Ok((stack, false)) };
-    let name = Name::verity(origin, &tree.root_hash)
+    let name = Name::verity(origin, &tree.root.to_string())
         .ok_or_else(|| Error::Invalid(format!("{origin} has no name as a mapped device")))?;
     let target = Target::Verity { device: stack.node().to_owned(), tree };
     Ok((stack.push(name, &target)?, true))

@@ -1,40 +1,23 @@
 //! dm-verity: a read-only layer whose ext4 is followed by a superblock and a hash tree (spec section 9.2).
-//!
-//! Format: cryptsetup's on-disk format of dm-verity, version 1, with the superblock directly behind the file system.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
+use lcow_disk::verity::{self, Verity, VerityError};
 
 use super::Error;
 
-/// ext4's superblock, and fields in it.
+/// ext4's superblock, and fields in it (kernel `Documentation/filesystems/ext4/super.rst`).
 const EXT4_AT: u64 = 1024;
 const EXT4_LENGTH: usize = 1024;
 const EXT4_BLOCKS: usize = 4;
 const EXT4_LOG_BLOCK_SIZE: usize = 24;
 const EXT4_MAGIC_AT: usize = 56;
 const EXT4_MAGIC: [u8; 2] = [0x53, 0xEF];
-
-/// The verity superblock and its fields.
-const SIGNATURE: &[u8; 8] = b"verity\0\0";
-const LENGTH: usize = 512;
-const VERSION_AT: usize = 8;
-const HASH_TYPE_AT: usize = 12;
-const ALGORITHM: std::ops::Range<usize> = 32..64;
-const DATA_BLOCK_SIZE_AT: usize = 64;
-const HASH_BLOCK_SIZE_AT: usize = 68;
-const DATA_BLOCKS: std::ops::Range<usize> = 72..80;
-const SALT_LENGTH: std::ops::Range<usize> = 80..82;
-const SALT_AT: usize = 88;
-const LONGEST_SALT: usize = 256;
-
-/// The only version there is, and the only order of salt and data that anybody writes.
-const VERSION: u32 = 1;
-const HASH_TYPE: u32 = 1;
+/// The largest block size is 64 KiB, 1024 shifted by this.
+const EXT4_LARGEST_SHIFT: u32 = 6;
 
 /// What agent flags demand of read-only layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,139 +35,112 @@ impl Policy {
     }
 }
 
-/// A hash tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tree {
-    pub(super) hash_type: u32,
-    pub(super) algorithm: String,
-    pub(super) data_block_size: u32,
-    pub(super) hash_block_size: u32,
-    pub(super) data_blocks: u64,
-    /// The root block, counted in hash blocks from the device's start.
-    pub(super) first_hash_block: u64,
-    /// Lower-case hexadecimal.
-    pub(super) root_hash: String,
-    salt: Vec<u8>,
-}
-
-impl Tree {
-    /// The salt as a table has it.
-    pub(super) fn salt(&self) -> String {
-        if self.salt.is_empty() { "-".to_owned() } else { hex(&self.salt) }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .filter_map(|d| char::from_digit(d.into(), 16))
-        .collect()
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |chunk| u32::from_le_bytes(*chunk))
-}
-
 /// The tree that a read-only layer is to be opened with; `None` if it has none and needs none.
-pub(super) fn tree_of(device: &Path, policy: &Policy) -> Result<Option<Tree>, Error> {
+pub(super) fn tree_of(device: &Path, policy: &Policy) -> Result<Option<Verity>, Error> {
     let refused = |reason: String| Error::Verity { path: device.to_owned(), reason };
-    let file = File::open(device).map_err(Error::io("opening", device))?;
-    let found = find(&file).map_err(|problem| match problem {
-        Problem::Io(error) => Error::io("reading", device)(error),
-        Problem::Malformed(what) => refused(what),
-    })?;
+    let mut file = File::open(device).map_err(Error::io("opening", device))?;
+    let found = match ext4_size(&file).map_err(Error::io("reading", device))? {
+        Some(size) => behind(&mut file, size, device)?,
+        None => None,
+    };
     match &found {
         None if policy.demands() => Err(refused("it has no hash tree, and the agent demands one".to_owned())),
-        Some(tree) if !policy.roots.is_empty() && !policy.roots.contains(&tree.root_hash) => {
-            Err(refused(format!("its root hash {} is not one that the agent was given", tree.root_hash)))
+        Some(tree) if !policy.roots.is_empty() && !policy.roots.contains(&tree.root.to_string()) => {
+            Err(refused(format!("its root hash {} is not one that the agent was given", tree.root)))
         }
         _ => Ok(found),
     }
 }
 
-enum Problem {
-    Io(io::Error),
-    Malformed(String),
-}
-
-impl From<io::Error> for Problem {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// Reads as much as there is: a device may end right behind its file system.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
-    match file.read_exact_at(buffer, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        other => other.map(|()| true),
-    }
-}
-
-/// The size of the ext4 at the device's start.
+/// The size of the ext4 at the device's start in bytes.
 fn ext4_size(file: &File) -> io::Result<Option<u64>> {
     let mut superblock = [0; EXT4_LENGTH];
-    if !read_at(file, &mut superblock, EXT4_AT)? || superblock[EXT4_MAGIC_AT..][..2] != EXT4_MAGIC {
+    match file.read_exact_at(&mut superblock, EXT4_AT) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    if superblock[EXT4_MAGIC_AT..][..2] != EXT4_MAGIC {
         return Ok(None);
     }
-    let block =
-        1024_u64.checked_shl(u32_at(&superblock, EXT4_LOG_BLOCK_SIZE)).filter(|size| *size <= 1 << 16);
-    Ok(block.map(|block| block * u64::from(u32_at(&superblock, EXT4_BLOCKS))))
+    let number = |at: usize| superblock[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let shift = number(EXT4_LOG_BLOCK_SIZE);
+    Ok((shift <= EXT4_LARGEST_SHIFT).then(|| u64::from(number(EXT4_BLOCKS)) * (1024 << shift)))
 }
 
-fn find(file: &File) -> Result<Option<Tree>, Problem> {
-    let Some(size) = ext4_size(file)? else { return Ok(None) };
-    let mut superblock = [0; LENGTH];
-    if !read_at(file, &mut superblock, size)? || !superblock.starts_with(SIGNATURE) {
+/// The tree behind the file system. One that is there but cannot be used is an error: without it nothing would be
+/// checked.
+fn behind(file: &mut File, size: u64, device: &Path) -> Result<Option<Verity>, Error> {
+    let end = file.seek(SeekFrom::End(0)).map_err(Error::io("measuring", device))?;
+    if end < size.saturating_add(verity::SUPERBLOCK_SIZE as u64) {
         return Ok(None);
     }
-    let mut tree = parse(&superblock, size).map_err(Problem::Malformed)?;
-    let mut root = vec![0; tree.hash_block_size as usize];
-    if !read_at(file, &mut root, tree.first_hash_block * u64::from(tree.hash_block_size))? {
-        return Err(Problem::Malformed("the device ends before the hash tree's root".to_owned()));
+    let refused = |reason: String| Error::Verity { path: device.to_owned(), reason };
+    match verity::read(file, size) {
+        Ok(tree) if tree.superblock.data_bytes() == size => Ok(Some(tree)),
+        Ok(_) => Err(refused("its hash tree does not cover the file system exactly".to_owned())),
+        Err(VerityError::Missing { .. }) => Ok(None),
+        Err(error) => Err(refused(crate::bridge::with_causes(&error))),
     }
-    tree.root_hash = hex(&Sha256::new().chain_update(&tree.salt).chain_update(&root).finalize());
-    Ok(Some(tree))
 }
 
-/// Everything but the root hash.
-fn parse(superblock: &[u8; LENGTH], ext4_size: u64) -> Result<Tree, String> {
-    let (version, hash_type) = (u32_at(superblock, VERSION_AT), u32_at(superblock, HASH_TYPE_AT));
-    if (version, hash_type) != (VERSION, HASH_TYPE) {
-        return Err(format!(
-            "version {version} and hash type {hash_type} of its hash tree are not supported"
-        ));
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::path::PathBuf;
+
+    use lcow_disk::ext4::mkfs;
+
+    use super::*;
+
+    const SIZE: u64 = 8 << 20;
+
+    fn disk(name: &str, tree: bool) -> (PathBuf, String) {
+        let path = std::env::temp_dir().join(format!("verity-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        mkfs::create(&path, SIZE, &mkfs::Options::default()).unwrap();
+        if !tree {
+            return (path, String::new());
+        }
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let tree = verity::append(&mut file, SIZE, [1; 16]).unwrap();
+        (path, tree.root.to_string())
     }
-    let algorithm = String::from_utf8_lossy(&superblock[ALGORITHM]).trim_end_matches('\0').to_owned();
-    if algorithm != "sha256" {
-        return Err(format!("its hash algorithm {algorithm:?} is not supported"));
+
+    #[test]
+    fn a_tree_behind_the_file_system_is_found_and_nothing_else() {
+        let (with, root) = disk("with", true);
+        let (without, _) = disk("without", false);
+        let tree = tree_of(&with, &Policy::default()).unwrap().unwrap();
+        assert_eq!(tree.root.to_string(), root);
+        assert!(tree_of(&without, &Policy::default()).unwrap().is_none());
+        assert!(tree_of(Path::new("/etc/passwd"), &Policy::default()).unwrap().is_none());
+        for path in [with, without] {
+            std::fs::remove_file(path).unwrap();
+        }
     }
-    let sizes = [u32_at(superblock, DATA_BLOCK_SIZE_AT), u32_at(superblock, HASH_BLOCK_SIZE_AT)];
-    if sizes.iter().any(|size| !size.is_power_of_two() || !(512..=65536).contains(size)) {
-        return Err(format!("the block sizes {sizes:?} of its hash tree are not valid"));
+
+    #[test]
+    fn demands_are_enforced() {
+        let (with, root) = disk("demands", true);
+        let (without, _) = disk("bare", false);
+        let required = Policy { required: true, roots: Vec::new() };
+        let right = Policy { required: false, roots: vec!["0".repeat(64), root] };
+        let wrong = Policy { required: false, roots: vec!["0".repeat(64)] };
+        assert!(tree_of(&with, &required).unwrap().is_some() && tree_of(&with, &right).unwrap().is_some());
+        for (path, policy) in [(&without, &required), (&without, &right), (&with, &wrong)] {
+            assert!(matches!(tree_of(path, policy), Err(Error::Verity { .. })), "{policy:?}");
+        }
+        for path in [with, without] {
+            std::fs::remove_file(path).unwrap();
+        }
     }
-    let [data_block_size, hash_block_size] = sizes;
-    let number = superblock[DATA_BLOCKS].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    if number.checked_mul(u64::from(data_block_size)) != Some(ext4_size) {
-        return Err("its hash tree does not cover the file system exactly".to_owned());
+
+    #[test]
+    fn a_tree_that_cannot_be_used_is_no_reason_to_do_without() {
+        let (path, _) = disk("odd", true);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(b"md5\0\0\0", SIZE + 32).unwrap();
+        assert!(matches!(tree_of(&path, &Policy::default()), Err(Error::Verity { .. })));
+        std::fs::remove_file(path).unwrap();
     }
-    if !ext4_size.is_multiple_of(u64::from(hash_block_size)) {
-        return Err("its hash tree does not begin at a block".to_owned());
-    }
-    let length = superblock[SALT_LENGTH].first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
-    let length = usize::from(length);
-    if length > LONGEST_SALT {
-        return Err(format!("a salt of {length} bytes is too long"));
-    }
-    Ok(Tree {
-        hash_type,
-        algorithm,
-        data_block_size,
-        hash_block_size,
-        data_blocks: number,
-        first_hash_block: ext4_size / u64::from(hash_block_size) + 1,
-        root_hash: String::new(),
-        salt: superblock[SALT_AT..SALT_AT + length].to_vec(),
-    })
 }

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use lcow_disk::verity::{BLOCK_SIZE, Verity};
+
 /// Bytes of a sector, in which tables count.
 const SECTOR: u64 = 512;
 /// Sectors that an encrypted device is made of: whole blocks of 4 KiB.
@@ -25,7 +27,7 @@ pub(crate) enum Target {
         /// Data, superblock and tree.
         device: PathBuf,
         /// The tree.
-        tree: super::super::verity::Tree,
+        tree: Verity,
     },
     /// An encrypted device.
     Crypt {
@@ -57,7 +59,7 @@ impl Target {
     pub(super) fn sectors(&self) -> u64 {
         match self {
             Self::Linear { length_bytes, .. } => length_bytes / SECTOR,
-            Self::Verity { tree, .. } => tree.data_blocks * u64::from(tree.data_block_size) / SECTOR,
+            Self::Verity { tree, .. } => tree.superblock.data_bytes() / SECTOR,
             Self::Crypt { length_bytes, .. } => length_bytes / CRYPT_SECTOR * (CRYPT_SECTOR / SECTOR),
         }
     }
@@ -69,28 +71,19 @@ impl Target {
                 format!("{} {}", device.display(), offset_bytes / SECTOR)
             }
             Self::Verity { device, tree } => {
-                let device = device.display();
-                let super::super::verity::Tree {
-                    hash_type,
-                    data_block_size,
-                    hash_block_size,
-                    data_blocks,
-                    ..
-                } = tree;
-                let (first, algorithm, root, salt) =
-                    (tree.first_hash_block, &tree.algorithm, &tree.root_hash, tree.salt());
+                let (device, blocks, root) = (device.display(), tree.superblock.data_blocks, tree.root);
+                // Hash type 1; the tree begins one block behind the data, where the superblock is.
                 format!(
-                    "{hash_type} {device} {device} {data_block_size} {hash_block_size} {data_blocks} {first} \
-                     {algorithm} {root} {salt}"
+                    "1 {device} {device} {BLOCK_SIZE} {BLOCK_SIZE} {blocks} {first} sha256 {root} {salt}",
+                    first = blocks + 1,
+                    salt = salt(&tree.superblock.salt),
                 )
             }
             Self::Crypt { device, key, .. } => {
                 // Written digit by digit into one string, so that no copy of the key stays behind.
                 let mut text = String::with_capacity(256 + device.as_os_str().len());
                 text.push_str("aes-xts-plain64 ");
-                for digit in key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
-                    text.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
-                }
+                text.extend(key.iter().flat_map(|byte| digits(*byte)));
                 text.push_str(" 0 ");
                 text.push_str(&device.to_string_lossy());
                 text.push_str(" 0 1 sector_size:4096");
@@ -100,9 +93,30 @@ impl Target {
     }
 }
 
+/// A salt as a table has it.
+fn salt(salt: &[u8]) -> String {
+    if salt.is_empty() { "-".to_owned() } else { salt.iter().flat_map(|byte| digits(*byte)).collect() }
+}
+
+fn digits(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 0xf].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verity_device_ends_where_its_tree_begins() {
+        let mut disk = std::io::Cursor::new(vec![7; 16 * BLOCK_SIZE]);
+        let tree = lcow_disk::verity::append(&mut disk, 16 * 4096, [1; 16]).unwrap();
+        let (root, salt) = (tree.root.to_string(), salt(&tree.superblock.salt));
+        let target = Target::Verity { device: "/dev/sdc".into(), tree };
+        assert_eq!(target.sectors(), 16 * 8);
+        let expected = format!("1 /dev/sdc /dev/sdc 4096 4096 16 17 sha256 {root} {salt}");
+        assert_eq!(target.parameters(), expected);
+        assert!(target.read_only());
+    }
 
     #[test]
     fn a_crypt_device_has_whole_blocks_and_its_key_in_hexadecimal() {
