@@ -8,12 +8,14 @@
 mod boot_modules;
 mod bridge;
 mod cgroup;
+mod clock;
 mod container;
 mod gcs;
 mod init;
 mod kernel_modules;
 mod log;
 mod multicall;
+mod power;
 mod process;
 mod runtime;
 mod storage;

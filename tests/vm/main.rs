@@ -5,6 +5,7 @@ mod bridge;
 mod containers;
 mod devices;
 mod images;
+mod init;
 mod processes;
 mod storage;
 mod vmm;
@@ -24,6 +25,7 @@ fn main() -> anyhow::Result<()> {
         containers::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),
+        init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),
         vmm::suite(&lab),

@@ -18,7 +18,7 @@ pub(crate) use agent::Agent;
 pub(crate) use options::Options;
 
 use crate::log::{self, Admission, Log, RateLimit, Writer};
-use crate::{bridge, cgroup, runtime};
+use crate::{bridge, cgroup, clock, runtime};
 
 /// Threads for file-system work that blocks; they end when idle.
 const BLOCKING_THREADS: usize = 4;
@@ -125,6 +125,9 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
         pipe::Receiver::from_owned_fd_unchecked(workers.output).map_err(io("reading the worker parent"))?;
     tokio::task::spawn_local(log_worker_output(output));
     tokio::task::spawn_local(log_kernel(options.kmsg_level));
+    if !options.disable_time_sync {
+        tokio::task::spawn_local(clock::follow());
+    }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
     let agent = Agent::new(options, runtime);
     tokio::select! {

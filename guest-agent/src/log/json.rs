@@ -65,6 +65,13 @@ fn line(format: Format, level: Level, fields: Map<String, Value>) -> Vec<u8> {
     line
 }
 
+/// A line of a process that ends without a log of its own.
+pub(crate) fn fatal_line(message: &str) -> Vec<u8> {
+    let mut fields = Map::new();
+    fields.insert("message".to_owned(), message.into());
+    line(Format::Json, Level::ERROR, fields)
+}
+
 fn level_name(level: Level) -> &'static str {
     match level {
         Level::TRACE => "trace",

@@ -7,7 +7,7 @@ mod rate;
 mod scrub;
 mod writer;
 
-pub(crate) use json::{Format, Log};
+pub(crate) use json::{Format, Log, fatal_line};
 pub(crate) use kernel::KernelMessage;
 pub(crate) use kmsg::forward as forward_kernel_messages;
 pub(crate) use rate::{Admission, RateLimit};

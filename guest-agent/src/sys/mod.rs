@@ -163,6 +163,16 @@ pub(crate) fn async_fd(
     Ok(unsafe { tokio::io::unix::AsyncFd::register(fd) }?)
 }
 
+/// Lets the system's clock run faster or slower until it has gained `micros` microseconds (`adjtime(3)`).
+pub(crate) fn slew_clock(micros: i64) -> nix::Result<()> {
+    // SAFETY: all fields of `timex` are integers, for which zero is valid.
+    let mut request: libc::timex = unsafe { std::mem::zeroed() };
+    request.modes = libc::ADJ_OFFSET_SINGLESHOT;
+    request.offset = micros;
+    // SAFETY: the kernel reads and writes one `timex`, which lives until the call returns.
+    Errno::result(unsafe { libc::adjtimex(&raw mut request) }).map(drop)
+}
+
 /// A child that has ended, and its status: 128 plus the number for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reaped {
