@@ -1,4 +1,4 @@
-//! Mapped devices, persistent memory and shares: what lies below mounts, and that nothing of it is left behind.
+//! Persistent memory, shares and partitions: what lies below mounts, and that nothing of it is left behind.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -16,20 +16,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::storage::{layer_disk, modify};
+use crate::verity::verity_disk;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("devices", lab)
-        .test("a_layer_with_a_hash_tree_is_opened_through_dm_verity", verity)
-        .test("a_layer_with_one_flipped_byte_fails_closed", flipped_byte)
-        .test("an_encrypted_disk_shows_nothing_outside_the_vm", encrypted)
         .test("layers_packed_in_persistent_memory_are_mounted", packed_pmem)
         .test("a_directory_of_the_host_is_shared", share)
         .test("a_share_that_the_server_refuses_leaves_nothing", refused_share)
         .test("partitions_are_mounted_by_number", partitions)
+        .test("a_bundle_bound_to_its_scratch_is_let_go_of_without_a_container", bundle_bind)
+        .test("mount_paths_are_not_followed_through_links", links_on_the_way)
 }
 
 /// Fails if the mount point, what is mounted on it or a mapped device named like `device` is still there.
-async fn gone(lab: &Lab, target: &str, device: &str) -> Result<()> {
+pub(crate) async fn gone(lab: &Lab, target: &str, device: &str) -> Result<()> {
     let script = format!(
         "test ! -e {target} && ! grep ' {target} ' /proc/mounts && ! ls /dev/mapper | grep -e '-{device}-' && \
          ! cat /sys/block/dm-*/dm/name 2>/dev/null | grep -e '-{device}-'"
@@ -43,112 +43,13 @@ async fn leftovers(lab: &Lab) -> Result<String> {
     Ok(String::from_utf8(lab.shell(script).await?.stdout)?)
 }
 
-async fn plug(uvm: &Uvm, path: &Path, read_only: bool) -> Result<Lun> {
+pub(crate) async fn plug(uvm: &Uvm, path: &Path, read_only: bool) -> Result<Lun> {
     Ok(uvm.attach_disk(&Disk::open(path, read_only)?).await?)
 }
 
-async fn pull(uvm: &Uvm, lun: Lun) -> Result<()> {
+pub(crate) async fn pull(uvm: &Uvm, lun: Lun) -> Result<()> {
     modify(uvm, "Remove", "SCSIDevice", json!({"Lun": lun.get()})).await?;
     Ok(uvm.detach_disk(lun).await?)
-}
-
-/// A layer with a hash tree made by `veritysetup`; returns the root hash and where the tree begins.
-fn verity_disk(path: &Path) -> Result<(String, u64)> {
-    layer_disk(path, &[("etc/", b""), ("etc/word", b"verified"), ("big", &vec![0x42; 3 << 20])])?;
-    let mut superblock = [0; 1024];
-    let file = File::options().read(true).write(true).open(path)?;
-    file.read_exact_at(&mut superblock, 1024)?;
-    let blocks = u32::from_le_bytes(*superblock[4..].first_chunk().context("a superblock")?);
-    let size = u64::from(blocks) * 4096;
-    // Without the footer of the VHD.
-    file.set_len(size)?;
-    let output = Command::new("veritysetup")
-        .args(["format", "--data-block-size=4096", "--hash-block-size=4096"])
-        .args([format!("--data-blocks={blocks}"), format!("--hash-offset={size}")])
-        .args([path, path])
-        .output()
-        .context("veritysetup of the cryptsetup-bin package")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout)?;
-    let root = text.lines().find_map(|line| line.strip_prefix("Root hash:")).context("a root hash")?;
-    Ok((root.trim().to_owned(), size))
-}
-
-async fn verity(lab: Arc<Lab>) -> Result<()> {
-    let uvm = lab.uvm().await?;
-    let directory = TempDir::new()?;
-    let path = directory.path().join("layer");
-    let (root, _) = verity_disk(&path)?;
-    let lun = plug(&uvm, &path, true).await?;
-    let target = format!("/run/mounts/{}", lab.unique("verity"));
-    let settings = json!({"MountPath": target, "Lun": lun.get(), "ReadOnly": true});
-    modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
-    let name = format!("/dev/mapper/dm-verity-scsi-contr0-lun{}-p0-{root}", lun.get());
-    let script =
-        format!("test -b {name} && grep '^{name} {target} ext4 ro' /proc/mounts && cat {target}/etc/word");
-    let output = lab.shell(&script).await?;
-    ensure!(output.stdout.ends_with(b"verified"), "{output:?}");
-    modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
-    pull(&uvm, lun).await?;
-    gone(&lab, &target, &format!("lun{}", lun.get())).await?;
-    Ok(())
-}
-
-async fn flipped_byte(lab: Arc<Lab>) -> Result<()> {
-    let uvm = lab.uvm().await?;
-    let directory = TempDir::new()?;
-    let path = directory.path().join("layer");
-    let (_, size) = verity_disk(&path)?;
-    let bytes = fs::read(&path)?;
-    let at =
-        bytes.windows(4096).position(|window| window.iter().all(|byte| *byte == 0x42)).context("the file")?;
-    ensure!((at as u64) < size);
-    File::options().write(true).open(&path)?.write_all_at(&[0x43], at as u64 + 100_000)?;
-    let lun = plug(&uvm, &path, true).await?;
-    let target = format!("/run/mounts/{}", lab.unique("flipped"));
-    let settings = json!({"MountPath": target, "Lun": lun.get(), "ReadOnly": true});
-    modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
-    // What was not touched is still good; what was is an error and never wrong bytes.
-    lab.shell(&format!("grep -q verified {target}/etc/word")).await?;
-    let read = lab.try_shell(&format!("cat {target}/big > /dev/null")).await?;
-    ensure!(read.status != 0, "a changed file was read");
-    ensure!(String::from_utf8_lossy(&read.stderr).contains("Input/output error"), "{read:?}");
-    modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
-    pull(&uvm, lun).await?;
-
-    // A superblock that is damaged where it matters is no reason to mount without it.
-    File::options().write(true).open(&path)?.write_all_at(b"x", size + 32)?;
-    let lun = plug(&uvm, &path, true).await?;
-    let settings = json!({"MountPath": target, "Lun": lun.get(), "ReadOnly": true});
-    ensure!(refusal(modify(&uvm, "Add", "MappedVirtualDisk", settings).await) == Some(HResult::FAIL));
-    pull(&uvm, lun).await?;
-    gone(&lab, &target, &format!("lun{}", lun.get())).await?;
-    Ok(())
-}
-
-async fn encrypted(lab: Arc<Lab>) -> Result<()> {
-    let uvm = lab.uvm().await?;
-    let directory = TempDir::new()?;
-    let path = directory.path().join("scratch.img");
-    File::create(&path)?.set_len(64 << 20)?;
-    let lun = plug(&uvm, &path, false).await?;
-    let target = format!("/run/mounts/{}", lab.unique("secret"));
-    let settings = json!({"MountPath": target, "Lun": lun.get(), "Encrypted": true, "EnsureFilesystem": true,
-        "Filesystem": "xfs"});
-    modify(&uvm, "Add", "MappedVirtualDisk", settings).await?;
-    let word = "a word that nobody outside may read";
-    lab.shell(&format!("echo '{word}' > {target}/secret && sync && grep -q '{word}' {target}/secret"))
-        .await?;
-    lab.shell(&format!("test -b /dev/mapper/dm-crypt-scsi-contr0-lun{}-p0", lun.get())).await?;
-    // One kind of host does not say again that the disk was encrypted.
-    let forgetful = json!({"MountPath": target, "Lun": lun.get()});
-    modify(&uvm, "Remove", "MappedVirtualDisk", forgetful).await?;
-    pull(&uvm, lun).await?;
-    gone(&lab, &target, &format!("lun{}", lun.get())).await?;
-    let bytes = fs::read(&path)?;
-    ensure!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "the word is on the disk");
-    ensure!(bytes.iter().any(|byte| *byte != 0), "nothing was written at all");
-    Ok(())
 }
 
 /// Two layers behind each other in one file, the second with a hash tree; returns their sizes.
@@ -304,4 +205,51 @@ async fn partitions(lab: Arc<Lab>) -> Result<()> {
     pull(&uvm, lun).await?;
     gone(&lab, &target, &format!("lun{}", lun.get())).await?;
     Ok(())
+}
+
+async fn bundle_bind(lab: Arc<Lab>) -> Result<()> {
+    let id = lab.unique("bound");
+    let (bundle, scratch, layer) =
+        (format!("/run/gcs/pods/p/{id}"), format!("/run/scratch/{id}"), format!("/run/l/{id}"));
+    // Overlays cannot have their upper directory below /run in every kernel, so it has a file system of its own.
+    lab.shell(&format!(
+        "mkdir -p {scratch} {layer} && mount -t tmpfs none {scratch} && echo x > {layer}/word"
+    ))
+    .await?;
+    let uvm = lab.uvm().await?;
+    let layers = json!({"ContainerID": id, "ContainerRootPath": format!("{bundle}/rootfs"), "ScratchPath": scratch,
+        "Layers": [{"Path": layer}]});
+    modify(&uvm, "Add", "CombinedLayers", layers).await?;
+    lab.shell(&format!(
+        "grep -q x {bundle}/rootfs/word && echo new > {bundle}/rootfs/new && test -e {scratch}/upper/new && \
+                        touch {bundle}/file && test -e {scratch}/bundle/file"
+    ))
+    .await?;
+    // One kind of host says no more than this.
+    modify(&uvm, "Remove", "CombinedLayers", json!({"ContainerRootPath": format!("{bundle}/rootfs")}))
+        .await?;
+    lab.shell(&format!("! grep {bundle} /proc/mounts && test ! -e {bundle}")).await?;
+    lab.shell(&format!("umount {scratch} && rmdir {scratch} && rm -r {layer}")).await?;
+    Ok(())
+}
+
+async fn links_on_the_way(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let directory = TempDir::new()?;
+    let path = directory.path().join("layer");
+    layer_disk(&path, &[("word", b"x")])?;
+    let lun = plug(&uvm, &path, true).await?;
+    let base = lab.unique("/run/trap");
+    lab.shell(&format!("mkdir -p {base}/victim && ln -s {base}/victim {base}/link")).await?;
+    for target in [format!("{base}/link"), format!("{base}/link/below")] {
+        for block in [false, true] {
+            let settings =
+                json!({"MountPath": target, "Lun": lun.get(), "ReadOnly": true, "BlockDev": block});
+            let result = refusal(modify(&uvm, "Add", "MappedVirtualDisk", settings).await);
+            ensure!(result == Some(HResult::FAIL), "{target} {block}: {result:?}");
+        }
+    }
+    lab.shell(&format!("! grep {base} /proc/mounts && test -z \"$(ls {base}/victim)\" && rm -r {base}"))
+        .await?;
+    pull(&uvm, lun).await
 }

@@ -8,6 +8,7 @@ mod images;
 mod init;
 mod processes;
 mod storage;
+mod verity;
 mod vmm;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ fn main() -> anyhow::Result<()> {
         containers::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),
+        verity::suite(&lab),
         init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),

@@ -76,7 +76,7 @@ impl Plan {
     fn bind_bundle(&self, source: &Path) -> Result<(), Error> {
         mounts::create_directory(source, MODE)?;
         mounts::create_directory(&self.bundle, MODE)?;
-        mounts::mount(source, &self.bundle, "", MsFlags::MS_BIND, "")
+        mounts::bind(source, &self.bundle)
     }
 }
 
@@ -126,10 +126,17 @@ impl Storage {
         blocking(move || mounts::unmount_and_remove(&root)).await
     }
 
+    /// Whose bundle, bound to a scratch disk, the union at `root` belongs to.
+    pub(crate) fn owner_of(&self, root: &str) -> Option<ContainerId> {
+        let bundle = Path::new(root).parent()?;
+        let binds = self.bundle_binds.borrow();
+        binds.iter().find(|(_, bound)| *bound == bundle).map(|(id, _)| id.clone())
+    }
+
     /// Undoes the bind of a container's bundle, if there is one.
     pub(crate) async fn release_bundle(&self, id: &ContainerId) -> Result<(), Error> {
         let Some(bundle) = self.bundle_binds.borrow().get(id).cloned() else { return Ok(()) };
-        blocking(move || mounts::unmount(&bundle)).await?;
+        blocking(move || mounts::unmount_and_remove(&bundle)).await?;
         self.bundle_binds.borrow_mut().remove(id);
         Ok(())
     }

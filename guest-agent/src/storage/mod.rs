@@ -14,6 +14,7 @@ mod tree;
 mod verity;
 mod vpci;
 mod vpmem;
+mod walk;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

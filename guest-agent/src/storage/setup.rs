@@ -1,8 +1,6 @@
 //! What was set up at a path for the host, and how it is taken down: that does not depend on what the host repeats.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -77,10 +75,7 @@ impl Mount<'_> {
 
 /// Links a block device to `target`.
 pub(super) fn link(device: &Path, target: &Path) -> Result<(), Error> {
-    if let Some(parent) = target.parent() {
-        mounts::create_directory(parent, MODE)?;
-    }
-    symlink(device, target).map_err(Error::io("linking", target))
+    mounts::link(device, target, MODE)
 }
 
 /// A host's path for something to appear at: absolute and without detours.
@@ -126,19 +121,12 @@ impl Storage {
 impl Setup {
     fn take_down(&self, path: &Path) -> Result<(), Error> {
         match self.kind {
-            Kind::Linked => remove_link(path)?,
+            Kind::Linked => mounts::unlink(path)?,
             Kind::Mounted => mounts::unmount_and_remove(path)?,
         }
         // All are tried; the first that stays is the error.
         let removed: Vec<_> = self.devices.iter().rev().map(device_mapper::remove).collect();
         removed.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(())
-    }
-}
-
-fn remove_link(target: &Path) -> Result<(), Error> {
-    match fs::remove_file(target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", target)(error)),
-        _ => Ok(()),
     }
 }
