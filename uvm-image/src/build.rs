@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::cache::{Cache, CacheError, selection_key};
+use crate::formats::write::{self, FormatError};
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::busybox::{BUSYBOX, Busybox, BusyboxError};
-use crate::initrd::{cpio, layout};
+use crate::initrd::layout;
 use crate::kernel;
 use crate::modules::table::ROOTS;
 use crate::outputs::{self, OutputError};
@@ -18,6 +19,10 @@ use crate::versions;
 /// Where the kernel comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelSource {
+    /// The tailored kernel, built before.
+    Tailored,
+    /// The tailored kernel if it was built, else the newest Debian one.
+    Auto,
     /// The newest Debian kernel package in the cache.
     Debian,
     /// This package, or this directory.
@@ -28,7 +33,12 @@ impl FromStr for KernelSource {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "debian" { Self::Debian } else { Self::Path(text.into()) })
+        Ok(match text {
+            "tailored" => Self::Tailored,
+            "auto" => Self::Auto,
+            "debian" => Self::Debian,
+            path => Self::Path(path.into()),
+        })
     }
 }
 
@@ -43,6 +53,8 @@ pub struct Options {
     pub agent: PathBuf,
     /// Whether busybox goes in.
     pub debug: bool,
+    /// What is written.
+    pub write: write::Options,
 }
 
 /// Why there are no boot files.
@@ -51,6 +63,11 @@ pub enum BuildError {
     /// The cache has no kernel, or cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The tailored kernel is not there.
+    #[error(
+        "the tailored kernel has not been built; `uvm-build kernel build` does that in some 15 minutes, and --kernel debian goes without"
+    )]
+    NotBuilt,
     /// The kernel named does not exist or cannot be read.
     #[error("cannot read the kernel {}", path.display())]
     KernelSource {
@@ -73,9 +90,9 @@ pub enum BuildError {
     /// There is no busybox.
     #[error(transparent)]
     Busybox(#[from] BusyboxError),
-    /// Compressing failed.
-    #[error("cannot compress the initrd")]
-    Pack(#[source] io::Error),
+    /// An output cannot be made.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// Writing failed.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -87,38 +104,45 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let agent = Agent::read(&options.agent)?;
     let busybox = if options.debug { Some(Busybox::read(Path::new(BUSYBOX))?) } else { None };
     let source = match &options.kernel {
+        KernelSource::Tailored => cache.kernels().newest().ok_or(BuildError::NotBuilt)?,
+        KernelSource::Auto => cache.kernels().newest().map_or_else(|| cache.newest_kernel(), Ok)?,
         KernelSource::Debian => cache.newest_kernel()?,
         KernelSource::Path(path) => path.clone(),
     };
     let kernel = select(&source, cache)?;
 
     let tree = layout::tree(&agent, &kernel, busybox.as_ref());
-    let archive = cpio::archive(&tree);
-    let initrd = kernel.packing().pack(&archive).map_err(BuildError::Pack)?;
+    let files = write::files(&kernel, &tree, &options.write)?;
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
-    outputs::write(
-        &options.output,
-        &[
-            ("kernel", &kernel.kernel),
-            ("bootx64.efi", &kernel.kernel),
-            ("vmlinux", &kernel.vmlinux),
-            ("initrd.img", &initrd),
-            ("versions.txt", versions.as_bytes()),
-        ],
-    )?;
+    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
+    named.push(("versions.txt", versions.as_bytes()));
+    let sums = outputs::sums(&named);
+    named.push(("SHA256SUMS", sums.as_bytes()));
+    outputs::write(&options.output, &named)?;
+    Ok(report(&kernel, &agent, busybox.as_ref(), &files))
+}
 
+/// How large everything became, file by file and then by component.
+fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &[write::Output]) -> Report {
     let mut report = Report::new(kernel.warnings.clone());
-    report.row(format!("kernel, bootx64.efi ({})", kernel.release), kernel.kernel.len());
-    report.row(format!("vmlinux ({})", if kernel.pvh { "PVH" } else { "no PVH" }), kernel.vmlinux.len());
-    report.row(format!("initrd.img ({})", kernel.packing().name()), initrd.len());
-    report.row("  unpacked", archive.len());
-    report.row("  guest agent", agent.bytes.len());
-    report.row(format!("  {} modules", kernel.module_count()), kernel.module_bytes());
-    if let Some(busybox) = &busybox {
-        report.row("  busybox", busybox.bytes.len());
+    for file in files {
+        let remark = match file.name {
+            "kernel" => format!(" ({})", kernel.release),
+            "vmlinux" => format!(" ({})", if kernel.pvh { "PVH" } else { "no PVH" }),
+            "initrd.img" => format!(" ({})", kernel.packing().name()),
+            _ => String::new(),
+        };
+        report.row(format!("{}{remark}", file.name), file.bytes.len());
     }
-    Ok(report)
+    report.row("in the root: guest agent", agent.bytes.len());
+    if kernel.module_count() > 0 {
+        report.row(format!("in the root: {} modules", kernel.module_count()), kernel.module_bytes());
+    }
+    if let Some(busybox) = busybox {
+        report.row("in the root: busybox", busybox.bytes.len());
+    }
+    report
 }
 
 /// What a utility VM needs of the kernel at `source`, from the cache if it was selected before.
@@ -177,7 +201,8 @@ mod tests {
         let agent = dir.path().join("guest-agent");
         fs::write(&agent, testing::static_program()).unwrap();
         let output = dir.path().join("boot");
-        let options = Options { output, kernel: KernelSource::Debian, agent, debug: false };
+        let write = write::Options::default();
+        let options = Options { output, kernel: KernelSource::Debian, agent, debug: false, write };
         Bench { cache: Cache::at(cache), options, dir }
     }
 
@@ -188,6 +213,8 @@ mod tests {
         default(&bench.options, &bench.cache).unwrap();
         assert_eq!(read("kernel"), read("bootx64.efi"));
         assert_eq!(read("vmlinux"), testing::vmlinux(true));
+        let sums = String::from_utf8(read("SHA256SUMS")).unwrap();
+        assert_eq!(sums.lines().count(), 5, "{sums}");
         assert!(String::from_utf8(read("versions.txt")).unwrap().contains("kernel-pvh=yes\nmodules=2\n"));
         let first = read("initrd.img");
         let archive = Compression::Lz4Legacy.decompress(&first).unwrap();

@@ -11,11 +11,12 @@ use sha2::{Digest, Sha256};
 
 use crate::debian_version;
 use crate::hex::hex;
+use crate::kernel::build::Kernels;
 use crate::modules::table::Root;
 use crate::selection::Selection;
 
 /// Raised when the way from a package to a [`Selection`] changes, so that old files are not taken for new ones.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why the cache is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,11 @@ impl Cache {
             Some(name) => Ok(self.dir.join(name)),
             None => Err(CacheError::NoKernel { path: self.dir.clone() }),
         }
+    }
+
+    /// The tailored kernels that were built.
+    pub fn kernels(&self) -> Kernels {
+        Kernels::in_cache(&self.dir)
     }
 
     /// A directory for unpacked packages and temporary files, made if need be.

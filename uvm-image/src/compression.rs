@@ -3,7 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::thread::available_parallelism;
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::{GzDecoder, MultiGzDecoder};
 use lzma_rust2::{LzmaReader, XzReader, XzReaderMt};
 use ruzstd::decoding::StreamingDecoder;
 
@@ -62,6 +62,17 @@ impl Compression {
             }
             other => other.reader(bytes),
         }
+    }
+
+    /// The content of the first compressed stream in `bytes`, whatever follows it.
+    pub(crate) fn member(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match self {
+            // Bytes after the stream would be taken for the header of a second one.
+            Self::Gzip => GzDecoder::new(bytes).read_to_end(&mut out)?,
+            _ => self.reader(bytes)?.read_to_end(&mut out)?,
+        };
+        Ok(out)
     }
 
     /// The whole decompressed content of `bytes`.

@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use crate::hex::hex;
 
 /// The boot files cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,12 @@ pub fn write(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
         fs::rename(new.join(name), dir.join(name)).map_err(failed(&dir.join(name)))?;
     }
     Ok(())
+}
+
+/// The text of `SHA256SUMS` for `files` (name, content), as `sha256sum -c` reads it.
+pub fn sums(files: &[(&str, &[u8])]) -> String {
+    let line = |(name, bytes): &(&str, &[u8])| format!("{}  {name}", hex(&Sha256::digest(bytes)));
+    files.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 fn parent_of(dir: &Path) -> &Path {

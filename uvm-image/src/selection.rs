@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 
 use crate::initrd::packing::{NoPacking, Packing};
 use crate::kernel::bzimage::{self, BzImageError};
+use crate::kernel::config::KernelConfig;
 use crate::kernel::{KernelError, KernelPackage};
 use crate::modules::is_module;
 use crate::modules::lists::{self, ModulesError};
@@ -48,6 +49,8 @@ pub struct Selection {
     pub lz4: bool,
     /// Modules and lists by their path below `/lib/modules/<release>`.
     pub module_files: BTreeMap<String, Vec<u8>>,
+    /// The configuration the kernel was built with.
+    pub config: KernelConfig,
     /// What the kernel lacks although it is wanted.
     pub warnings: Vec<String>,
 }
@@ -75,6 +78,7 @@ impl Selection {
             pvh: vmlinux.pvh,
             lz4: packing == Packing::Lz4,
             module_files,
+            config: package.config.clone(),
             warnings: plan.warnings,
         })
     }
@@ -105,6 +109,7 @@ impl Selection {
             [self.release.as_str(), if self.pvh { "pvh" } else { "" }, self.packing().name()].join("\n");
         append(&mut archive, "facts", facts.as_bytes())?;
         append(&mut archive, "warnings", self.warnings.join("\n").as_bytes())?;
+        append(&mut archive, "config", self.config.text().as_bytes())?;
         append(&mut archive, "kernel", &self.kernel)?;
         append(&mut archive, "vmlinux", &self.vmlinux)?;
         for (path, bytes) in &self.module_files {
@@ -131,6 +136,7 @@ impl Selection {
             return Err(damaged());
         };
         let warnings = text(take("warnings")?)?.lines().map(str::to_owned).collect();
+        let config = KernelConfig::parse(&text(take("config")?)?);
         let (kernel, vmlinux) = (take("kernel")?, take("vmlinux")?);
         let module_files = files
             .into_iter()
@@ -143,6 +149,7 @@ impl Selection {
             pvh: pvh == "pvh",
             lz4: packing == Packing::Lz4.name(),
             module_files,
+            config,
             warnings,
         })
     }
@@ -167,6 +174,7 @@ mod tests {
             vmlinux: vec![7; 100_000],
             pvh: true,
             lz4: true,
+            config: KernelConfig::parse("CONFIG_A=y\nCONFIG_B=\"b c\"\n"),
             warnings: vec!["no 9p".into(), "no pmem".into()],
             ..Selection::default()
         };

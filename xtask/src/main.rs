@@ -7,6 +7,7 @@ mod boot;
 mod build;
 mod demo;
 mod elf;
+mod kernel;
 mod places;
 mod process;
 mod setup;
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Setup(setup::Args),
     Build(build::Args),
+    Kernel(kernel::Args),
     Demo(demo::Args),
     Test(test::Args),
     Bench(bench::Args),
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup(args) => setup::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Build(args) => build::run(&args).map(|_| ExitCode::SUCCESS),
+        Command::Kernel(args) => kernel::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),

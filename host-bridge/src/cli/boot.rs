@@ -43,9 +43,13 @@ pub(super) struct Args {
     /// A network adapter; the MAC address of the i-th is 00:15:5d:00:00:0i unless given
     #[arg(long = "nic", value_name = "user[,mac=MAC]")]
     nics: Vec<NicOption>,
-    /// Where the root file system is; a disk root takes LUN 0
-    #[arg(long, value_name = "initrd|scsi:FILE|pmem:FILE", default_value = "initrd", value_parser = options::root)]
+    /// Where the root file system is; a disk takes LUN 0. `verity` is a disk that is checked by hash as FILE with the
+    /// ending .cmdline says; `efi-disk` is one that firmware starts by itself
+    #[arg(long, value_name = "initrd|scsi:FILE|verity:FILE|pmem:FILE|efi-disk:FILE", default_value = "initrd", value_parser = options::root)]
     root: Root,
+    /// UEFI firmware that starts `kernel` or the disk, as Hyper-V does for such VMs (Debian: /usr/share/ovmf/OVMF.fd)
+    #[arg(long, value_name = "FILE")]
+    firmware: Option<PathBuf>,
     /// Words for the kernel command line, before its `--`
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     append: String,
@@ -127,6 +131,7 @@ fn plan(args: Args) -> anyhow::Result<BootPlan> {
         memory_mib: args.memory,
         cpus: args.cpus,
         root: args.root,
+        firmware: args.firmware.as_deref().map(absolute).transpose()?,
         disks,
         pmem: pmem.collect::<anyhow::Result<Vec<_>>>()?,
         nics: nics.collect(),

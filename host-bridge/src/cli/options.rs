@@ -48,13 +48,15 @@ impl FromStr for NicOption {
     }
 }
 
-/// `initrd|scsi:FILE|pmem:FILE`.
+/// `initrd|scsi:FILE|verity:FILE|pmem:FILE|efi-disk:FILE`.
 pub(super) fn root(text: &str) -> Result<Root, String> {
     match text.split_once(':') {
         None if text == "initrd" => Ok(Root::Initrd),
         Some(("scsi", path)) if !path.is_empty() => Ok(Root::Scsi(path.into())),
+        Some(("verity", path)) if !path.is_empty() => Ok(Root::Verity(path.into())),
+        Some(("efi-disk", path)) if !path.is_empty() => Ok(Root::EfiDisk(path.into())),
         Some(("pmem", path)) if !path.is_empty() => Ok(Root::Pmem(path.into())),
-        _ => Err("expected initrd, scsi:FILE or pmem:FILE".into()),
+        _ => Err("expected initrd, scsi:FILE, verity:FILE, pmem:FILE or efi-disk:FILE".into()),
     }
 }
 

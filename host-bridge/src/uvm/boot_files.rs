@@ -12,6 +12,8 @@ pub const VARIABLE: &str = "LCOW_BOOT_FILES";
 pub struct BootFiles {
     /// `vmlinux` where it can be booted directly, else `kernel`.
     pub kernel: PathBuf,
+    /// `kernel`, or `bootx64.efi`, which firmware can start; `None` if there is only a `vmlinux`.
+    pub efi: Option<PathBuf>,
     /// `initrd.img`, if there is one.
     pub initrd: Option<PathBuf>,
 }
@@ -68,11 +70,12 @@ impl BootFiles {
         let vmlinux = present("vmlinux");
         let bootable = vmlinux.filter(|path| has_pvh_note(path));
         let Some(kernel) = bootable.or_else(|| present("kernel")) else { return Ok(None) };
+        let efi = present("kernel").or_else(|| present("bootx64.efi"));
         let initrd = present("initrd.img");
         for path in [Some(&kernel), initrd.as_ref()].into_iter().flatten() {
             File::open(path).map_err(|source| BootFilesError::Read { path: path.clone(), source })?;
         }
-        Ok(Some(Self { kernel, initrd }))
+        Ok(Some(Self { kernel, efi, initrd }))
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
         ] {
             std::fs::write(path("vmlinux"), vmlinux).expect("write");
             let found = BootFiles::open(directory.path()).expect("readable").expect("a kernel");
-            assert_eq!(found, BootFiles { kernel: path(expected), initrd: None });
+            assert_eq!(found, BootFiles { kernel: path(expected), efi: Some(path("kernel")), initrd: None });
         }
     }
 

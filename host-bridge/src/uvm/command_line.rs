@@ -1,17 +1,14 @@
 //! The kernel command line: guest protocol section 14.1, without the words that suit only Hyper-V
 //! (`initcall_blacklist=virtio_vsock_init`, `pci=off`, `8250_core.nr_uarts=0`).
 
-use super::plan::Root;
-
 /// Builds the line.
 ///
-/// `append` goes before `--`; `init_args` replaces everything after it.
-pub fn build(root: &Root, cpus: u32, append: &str, init_args: Option<&str>, log_level: &str) -> String {
+/// `root` is what the kernel is told about its root file system; `append` goes before `--`; `init_args` replaces everything
+/// after it.
+pub fn build(root: &str, cpus: u32, append: &str, init_args: Option<&str>, log_level: &str) -> String {
     let mut words = Vec::new();
-    match root {
-        Root::Initrd => {}
-        Root::Scsi(_) => words.push("root=/dev/sda ro rootwait init=/init".to_owned()),
-        Root::Pmem(_) => words.push("root=/dev/pmem0 ro rootwait init=/init".to_owned()),
+    if !root.is_empty() {
+        words.push(root.to_owned());
     }
     words.push("console=ttyS0,115200".into());
     // A panic resets at once, and a reset ends the machine.
@@ -36,7 +33,7 @@ mod tests {
 
     #[test]
     fn the_line_ends_as_hcsshim_sends_it() {
-        let line = build(&Root::Initrd, 2, "", None, "info");
+        let line = build("", 2, "", None, "info");
         assert_eq!(
             line,
             "console=ttyS0,115200 panic=-1 quiet nr_cpus=2 brd.rd_nr=0 pmtmr=0 -- -e 1 /bin/vsockexec -e 109 \
@@ -46,7 +43,7 @@ mod tests {
 
     #[test]
     fn appended_words_come_before_the_dashes_and_init_arguments_after() {
-        let line = build(&Root::Scsi("x".into()), 1, " loglevel=7 ", Some("/bin/sh"), "info");
+        let line = build("root=/dev/sda ro rootwait init=/init", 1, " loglevel=7 ", Some("/bin/sh"), "info");
         assert_eq!(
             line,
             "root=/dev/sda ro rootwait init=/init console=ttyS0,115200 panic=-1 quiet loglevel=7 \

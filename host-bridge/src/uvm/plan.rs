@@ -1,10 +1,12 @@
 //! The boot plan: what a utility VM is started with.
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{BootFiles, BootFilesError, command_line};
-use crate::vmm::{Accelerator, Disk, MachineConfig, Nic, Peers, Pmem, VmmError};
+use crate::vmm::{Accelerator, Boot, Disk, Kernel, MachineConfig, Nic, Peers, Pmem, VmmError};
 
 /// Memory of a utility VM unless another size is asked for, in MiB.
 pub const DEFAULT_MEMORY_MIB: u32 = 1024;
@@ -22,8 +24,13 @@ pub enum Root {
     Initrd,
     /// On this disk, which becomes LUN 0, read-only.
     Scsi(PathBuf),
+    /// On this disk, which becomes LUN 0, read-only and checked by hash; the words for the kernel are in the file of the
+    /// same name that ends in `.cmdline`.
+    Verity(PathBuf),
     /// On this file as persistent memory device 0, read-only.
     Pmem(PathBuf),
+    /// Whatever the boot loader on this disk says; it becomes LUN 0, and firmware starts it.
+    EfiDisk(PathBuf),
 }
 
 /// What a utility VM is started with.
@@ -37,6 +44,8 @@ pub struct BootPlan {
     pub cpus: u32,
     /// Where the root file system is.
     pub root: Root,
+    /// UEFI firmware that starts the kernel; without it the monitor does.
+    pub firmware: Option<PathBuf>,
     /// Further disks, in order of their LUNs.
     pub disks: Vec<Disk>,
     /// Further persistent memory.
@@ -66,6 +75,7 @@ impl Default for BootPlan {
             memory_mib: DEFAULT_MEMORY_MIB,
             cpus: DEFAULT_CPUS,
             root: Root::Initrd,
+            firmware: None,
             disks: Vec::new(),
             pmem: Vec::new(),
             nics: Vec::new(),
@@ -89,6 +99,20 @@ pub enum PlanError {
     /// The boot files have no initial RAM disk, and the root is to be there.
     #[error("the boot files have no initrd.img, and no other root was given")]
     NoInitrd,
+    /// A disk cannot start without firmware.
+    #[error("only firmware can start a boot loader from a disk, and none was given")]
+    NoFirmware,
+    /// Firmware needs a kernel that is an EFI program.
+    #[error("the boot files have no kernel or bootx64.efi, and firmware cannot start vmlinux")]
+    NoEfiKernel,
+    /// The words for a root with hashes are missing.
+    #[error("cannot read the kernel's words for the root, {}", path.display())]
+    Words {
+        /// The file that should have them.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The root's file.
     #[error(transparent)]
     Vmm(#[from] VmmError),
@@ -97,31 +121,17 @@ pub enum PlanError {
 impl BootPlan {
     /// Turns the plan into a machine.
     pub fn machine(&self, peers: Peers) -> Result<MachineConfig, PlanError> {
-        let files = BootFiles::find(self.boot_files.as_deref())?;
         let mut disks = self.disks.clone();
         let mut pmem = self.pmem.clone();
-        let initrd = match &self.root {
-            Root::Initrd => Some(files.initrd.ok_or(PlanError::NoInitrd)?),
-            Root::Scsi(path) => {
+        match &self.root {
+            Root::Initrd => {}
+            Root::Scsi(path) | Root::Verity(path) | Root::EfiDisk(path) => {
                 disks.insert(0, Disk::open(path, true).map_err(VmmError::from)?);
-                None
             }
-            Root::Pmem(path) => {
-                pmem.insert(0, Pmem { path: path.clone(), read_only: true });
-                None
-            }
-        };
-        let command_line = command_line::build(
-            &self.root,
-            self.cpus,
-            &self.append,
-            self.init_args.as_deref(),
-            &self.log_level,
-        );
+            Root::Pmem(path) => pmem.insert(0, Pmem { path: path.clone(), read_only: true }),
+        }
         Ok(MachineConfig {
-            kernel: files.kernel,
-            initrd,
-            command_line,
+            boot: self.boot()?,
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             disks,
@@ -130,6 +140,48 @@ impl BootPlan {
             accelerator: self.accelerator,
             peers,
             qmp: self.qmp.clone(),
+        })
+    }
+
+    fn boot(&self) -> Result<Boot, PlanError> {
+        if let Root::EfiDisk(_) = self.root {
+            return match &self.firmware {
+                Some(firmware) => Ok(Boot::EfiDisk { firmware: firmware.clone() }),
+                None => Err(PlanError::NoFirmware),
+            };
+        }
+        let files = BootFiles::find(self.boot_files.as_deref())?;
+        let initrd = match self.root {
+            Root::Initrd => Some(files.initrd.ok_or(PlanError::NoInitrd)?),
+            _ => None,
+        };
+        let command_line = command_line::build(
+            &self.root_words()?,
+            self.cpus,
+            &self.append,
+            self.init_args.as_deref(),
+            &self.log_level,
+        );
+        Ok(match &self.firmware {
+            None => Boot::Direct(Kernel { image: files.kernel, initrd, command_line }),
+            Some(firmware) => Boot::Efi {
+                firmware: firmware.clone(),
+                kernel: Kernel { image: files.efi.ok_or(PlanError::NoEfiKernel)?, initrd, command_line },
+            },
+        })
+    }
+
+    /// What the kernel is told about its root file system.
+    fn root_words(&self) -> Result<String, PlanError> {
+        Ok(match &self.root {
+            Root::Initrd | Root::EfiDisk(_) => String::new(),
+            Root::Scsi(_) => "root=/dev/sda ro rootwait init=/init".into(),
+            Root::Pmem(_) => "root=/dev/pmem0 ro rootwait init=/init".into(),
+            Root::Verity(disk) => {
+                let path = disk.with_extension("cmdline");
+                let text = fs::read_to_string(&path).map_err(|source| PlanError::Words { path, source })?;
+                text.trim().to_owned()
+            }
         })
     }
 }

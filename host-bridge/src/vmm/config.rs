@@ -13,12 +13,8 @@ pub const LUNS: u8 = 64;
 /// Everything that is decided before a machine starts.
 #[derive(Clone, Debug)]
 pub struct MachineConfig {
-    /// The kernel: `vmlinux` or a bzImage.
-    pub kernel: PathBuf,
-    /// The initial RAM disk.
-    pub initrd: Option<PathBuf>,
-    /// The kernel command line.
-    pub command_line: String,
+    /// What is started and by whom.
+    pub boot: Boot,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Virtual processors.
@@ -35,6 +31,36 @@ pub struct MachineConfig {
     pub peers: Peers,
     /// A further control socket for people, at this path.
     pub qmp: Option<PathBuf>,
+}
+
+/// What is started, and by whom.
+#[derive(Clone, Debug)]
+pub enum Boot {
+    /// The monitor loads the kernel and starts it.
+    Direct(Kernel),
+    /// UEFI firmware starts the kernel as an EFI program, and gives it command line and initial RAM disk.
+    Efi {
+        /// The firmware's file.
+        firmware: PathBuf,
+        /// The kernel, a bzImage with an EFI stub.
+        kernel: Kernel,
+    },
+    /// UEFI firmware starts what it finds on the disk at LUN 0, in its EFI system partition.
+    EfiDisk {
+        /// The firmware's file.
+        firmware: PathBuf,
+    },
+}
+
+/// A kernel with all it gets.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// `vmlinux` or a bzImage.
+    pub image: PathBuf,
+    /// The initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// The kernel command line.
+    pub command_line: String,
 }
 
 /// Who answers the guest's dials.

@@ -14,7 +14,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 
-pub use config::{Accelerator, Lun, MacAddress, MachineConfig, Nic, Peers, Pmem};
+pub use config::{Accelerator, Boot, Kernel, Lun, MacAddress, MachineConfig, Nic, Peers, Pmem};
 pub use console::Console;
 pub use disk::{Disk, DiskError};
 

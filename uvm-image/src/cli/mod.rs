@@ -1,6 +1,9 @@
 //! The command line.
 
 mod default;
+mod kernel;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -16,12 +19,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Default(default::Default),
+    #[command(subcommand)]
+    Kernel(kernel::Kernel),
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Default(command) => command.run(),
+            Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Kernel(command) => command.run(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Kernels as they come: a Debian package, or a directory with a kernel image and its modules.
 
+pub mod build;
 pub mod bzimage;
+pub mod check;
 pub mod config;
+pub mod fragment;
 mod from_deb;
 mod from_dir;
 mod modinfos;
+pub mod source;
 mod spool;
 
 use std::fs;
@@ -145,6 +149,34 @@ pub fn from_deb(deb: &std::path::Path, scratch: &std::path::Path) -> Result<Kern
 /// its `config-<release>`, `config` or `.config`, and `lib/modules/<release>` or `modules`.
 pub fn from_dir(dir: &std::path::Path) -> Result<KernelPackage, KernelError> {
     from_dir::read(dir)
+}
+
+/// The configuration of whatever kernel is at `path`: the text itself, an image that carries it, a directory or a package;
+/// with temporary space in `scratch`.
+pub fn configuration(path: &std::path::Path, scratch: &std::path::Path) -> Result<KernelConfig, KernelError> {
+    if path.is_dir() {
+        return Ok(from_dir(path)?.config);
+    }
+    if path.extension().is_some_and(|extension| extension == "deb") {
+        return Ok(from_deb(path, scratch)?.config);
+    }
+    let bytes = fs::read(path).map_err(|source| KernelError::Read { path: path.to_owned(), source })?;
+    let missing = |what: &str| KernelError::Missing { path: path.to_owned(), what: what.to_owned() };
+    let none_inside =
+        || missing("configuration inside: it was built without CONFIG_IKCONFIG, check its config file");
+    if bytes.starts_with(b"\x7fELF") {
+        return KernelConfig::embedded(&bytes).ok_or_else(none_inside);
+    }
+    if bytes.starts_with(b"MZ") {
+        let name = path.display().to_string();
+        let vmlinux = bzimage::extract(&bytes).map_err(|source| KernelError::Image { name, source })?;
+        return KernelConfig::embedded(&vmlinux.bytes).ok_or_else(none_inside);
+    }
+    let config = KernelConfig::parse(&String::from_utf8_lossy(&bytes));
+    if config.is_empty() {
+        return Err(missing("kernel configuration: it is neither one nor a kernel image"));
+    }
+    Ok(config)
 }
 
 /// `name` up to and including `.ko`, if it is the name of a module, compressed or not.

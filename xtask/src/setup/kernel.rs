@@ -41,6 +41,19 @@ pub(super) fn download(apt: Option<&Apt>, cache: &Path) -> Result<()> {
         }
     };
     eprintln!("setup: downloading the kernel package {package}");
+    if let Err(error) = fetch(apt, &package, cache, is_kernel_file) {
+        // Lists that are a few weeks old name files which the mirror has no more.
+        if !apt.is_root() {
+            return Err(error.context("if the package lists are old, run `apt-get update` as root first"));
+        }
+        apt::update()?;
+        fetch(apt, &resolve()?, cache, is_kernel_file)?;
+    }
+    Ok(())
+}
+
+/// Downloads `package` into `cache`, whole or not at all; `is_wanted` knows the name of its file.
+pub(super) fn fetch(apt: &Apt, package: &str, cache: &Path, is_wanted: fn(&str) -> bool) -> Result<()> {
     fs::create_dir_all(cache)
         .with_context(|| format!("cannot make the cache directory {}", cache.display()))?;
     remove_abandoned(cache);
@@ -48,15 +61,8 @@ pub(super) fn download(apt: Option<&Apt>, cache: &Path) -> Result<()> {
         .prefix(DOWNLOAD_PREFIX)
         .tempdir_in(cache)
         .with_context(|| format!("cannot write to the cache directory {}", cache.display()))?;
-    if let Err(error) = apt.download(&package, dir.path()) {
-        // Lists that are a few weeks old name files which the mirror has no more.
-        if !apt.is_root() {
-            return Err(error.context("if the package lists are old, run `apt-get update` as root first"));
-        }
-        apt::update()?;
-        apt.download(&resolve()?, dir.path())?;
-    }
-    keep(dir.path(), cache)
+    apt.download(package, dir.path())?;
+    keep(dir.path(), cache, is_wanted)
 }
 
 /// Removes what interrupted downloads left in `cache`.
@@ -71,16 +77,16 @@ fn remove_abandoned(cache: &Path) {
 }
 
 /// Moves the package file from `dir` into `cache`.
-fn keep(dir: &Path, cache: &Path) -> Result<()> {
+fn keep(dir: &Path, cache: &Path, is_wanted: fn(&str) -> bool) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_some_and(is_kernel_file) {
+        if entry.file_name().to_str().is_some_and(is_wanted) {
             let place = cache.join(entry.file_name());
             return fs::rename(entry.path(), &place)
                 .with_context(|| format!("cannot write {}", place.display()));
         }
     }
-    bail!("apt-get downloaded no linux-image-*_amd64.deb")
+    bail!("apt-get downloaded something else than was asked for")
 }
 
 /// The real package behind the metapackage.
@@ -142,10 +148,10 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let dir = tempfile::tempdir_in(cache.path()).unwrap();
         assert!(!is_cached(cache.path()) && !is_cached(Path::new("/nonexistent")));
-        assert!(keep(dir.path(), cache.path()).is_err());
+        assert!(keep(dir.path(), cache.path(), is_kernel_file).is_err());
         fs::write(dir.path().join("linux-image-6.1_6.1-1_amd64.deb"), "x").unwrap();
         assert!(!is_cached(cache.path()));
-        keep(dir.path(), cache.path()).unwrap();
+        keep(dir.path(), cache.path(), is_kernel_file).unwrap();
         assert!(is_cached(cache.path()));
     }
 }

@@ -4,6 +4,7 @@ mod apt;
 mod kernel;
 mod needs;
 mod probe;
+mod source;
 mod windows_target;
 
 use anyhow::{Result, bail};
@@ -52,6 +53,12 @@ pub(crate) fn ensure(args: &Args) -> Result<bool> {
         windows_target::install();
     }
     Ok(true)
+}
+
+/// Gets the tailored kernel's source into the cache; `allow_new` takes one that nobody has tried.
+pub(crate) fn kernel_source(allow_new: bool) -> Result<()> {
+    let cache = places::cache()?;
+    source::ensure(Apt::find().as_ref(), &cache, allow_new)
 }
 
 fn missing(args: &Args) -> Vec<&'static Need> {

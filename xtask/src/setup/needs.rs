@@ -53,6 +53,10 @@ pub(super) const NEEDS: &[Need] = &[
     need("static libelf", Probe::Links("#include <libelf.h>\nint main(void) { return elf_version(EV_CURRENT); }", &["-lelf", "-lz", "-lzstd"]), &["libelf-dev", "zlib1g-dev", "libzstd-dev"], "device control in the guest agent"),
     need("static zlib", Probe::Links("#include <zlib.h>\nint main(void) { return !zlibVersion(); }", &["-lz"]), &["zlib1g-dev"], "device control in the guest agent"),
     need("static zstd", Probe::Links("#include <zstd.h>\nint main(void) { return !ZSTD_versionNumber(); }", &["-lzstd"]), &["libzstd-dev"], "device control in the guest agent"),
+    need("flex", Probe::Runs(&["flex", "--version"]), &["flex"], "builds the tailored kernel"),
+    need("bison", Probe::Runs(&["bison", "--version"]), &["bison"], "builds the tailored kernel"),
+    need("bc", Probe::Runs(&["bc", "--version"]), &["bc"], "builds the tailored kernel"),
+    need("xz", Probe::Runs(&["xz", "--version"]), &["xz-utils"], "packs the tailored kernel"),
     need("static busybox", Probe::Static("/bin/busybox"), &["busybox-static"], "a shell in debug images and in tests"),
 
     dev("mingw-w64", Probe::Runs(&["x86_64-w64-mingw32-gcc", "--version"]), &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev"], "checks the Windows build"),

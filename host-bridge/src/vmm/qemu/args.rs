@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 use super::drive;
-use crate::vmm::{Accelerator, Lun, MachineConfig, Pmem, VmmError};
+use crate::vmm::{Accelerator, Boot, Lun, MachineConfig, Pmem, VmmError};
 
 /// Descriptors that QEMU inherits.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +42,7 @@ pub(super) fn build(
     }
     args.pair("-display", "none");
     machine(&mut args, config, accelerator)?;
-    args.pair("-kernel", &config.kernel);
-    if let Some(initrd) = &config.initrd {
-        args.pair("-initrd", initrd);
-    }
-    args.pair("-append", &config.command_line);
+    boot(&mut args, &config.boot);
     args.pair("-chardev", "stdio,id=console,signal=off");
     args.pair("-serial", "chardev:console");
     args.pair("-chardev", format!("socket,id=qmp,fd={}", fds.qmp));
@@ -71,6 +67,23 @@ pub(super) fn build(
         args.pair("-device", format!("virtio-net-pci,netdev=net{index},mac={},romfile=", nic.mac));
     }
     Ok(args.0)
+}
+
+fn boot(args: &mut Args, boot: &Boot) {
+    let (firmware, kernel) = match boot {
+        Boot::Direct(kernel) => (None, Some(kernel)),
+        Boot::Efi { firmware, kernel } => (Some(firmware), Some(kernel)),
+        Boot::EfiDisk { firmware } => (Some(firmware), None),
+    };
+    if let Some(firmware) = firmware {
+        args.pair("-bios", firmware);
+    }
+    let Some(kernel) = kernel else { return };
+    args.pair("-kernel", &kernel.image);
+    if let Some(initrd) = &kernel.initrd {
+        args.pair("-initrd", initrd);
+    }
+    args.pair("-append", &kernel.command_line);
 }
 
 fn machine(args: &mut Args, config: &MachineConfig, accelerator: Accelerator) -> Result<(), VmmError> {

@@ -1,4 +1,4 @@
-//! The ext4 file system (kernel `Documentation/filesystems/ext4`), as far as it is written here.
+//! The ext4 file system (kernel `Documentation/filesystems/ext4`), as far as it is written and read here.
 #![allow(
     clippy::cast_possible_truncation,
     reason = "fields have the width of the disk format; sizes are checked at the door"
@@ -11,6 +11,7 @@ mod inode;
 pub mod layer;
 mod layout;
 pub mod mkfs;
+pub mod reader;
 mod superblock;
 mod xattr;
 

@@ -5,12 +5,12 @@ use crate::bytes::{put16, put32};
 
 /// Room after the fixed part of an inode.
 const TAIL: usize = INODE_SIZE - INODE_FIXED;
-const MAGIC: u32 = 0xea02_0000;
-const BLOCK_HEADER: usize = 32;
-const ENTRY_HEADER: usize = 16;
+pub(super) const MAGIC: u32 = 0xea02_0000;
+pub(super) const BLOCK_HEADER: usize = 32;
+pub(super) const ENTRY_HEADER: usize = 16;
 
 /// Known name spaces: prefix and index. An exact name comes before the prefix it starts with.
-const PREFIXES: [(&[u8], u8); 6] = [
+pub(super) const PREFIXES: [(&[u8], u8); 6] = [
     (b"system.posix_acl_access", 2),
     (b"system.posix_acl_default", 3),
     (b"user.", 1),
@@ -154,10 +154,12 @@ fn write_entries(area: &mut [u8], start: usize, attributes: &[Attribute]) {
     }
 }
 
+/// Tags of the entries of an ACL that name a user or a group.
+const NAMED: [u16; 2] = [0x02, 0x08];
+
 /// POSIX ACL: the form of the system calls (version 2, every entry with an id) into the form on disk (version 1, an id
 /// only for named users and groups).
 fn acl_to_disk(value: &[u8]) -> Option<Vec<u8>> {
-    const NAMED: [u16; 2] = [0x02, 0x08];
     let entries = value.strip_prefix(&2u32.to_le_bytes())?;
     if entries.len() % 8 != 0 {
         return None;
@@ -168,4 +170,20 @@ fn acl_to_disk(value: &[u8]) -> Option<Vec<u8>> {
         disk.extend_from_slice(if NAMED.contains(&tag) { entry } else { &entry[..4] });
     }
     Some(disk)
+}
+
+/// The way back.
+pub(super) fn acl_from_disk(value: &[u8]) -> Option<Vec<u8>> {
+    let mut entries = value.strip_prefix(&1u32.to_le_bytes())?;
+    let mut list = 2u32.to_le_bytes().to_vec();
+    while !entries.is_empty() {
+        let tag = u16::from_le_bytes([*entries.first()?, *entries.get(1)?]);
+        let length = if NAMED.contains(&tag) { 8 } else { 4 };
+        list.extend_from_slice(entries.get(..length)?);
+        if length == 4 {
+            list.extend_from_slice(&u32::MAX.to_le_bytes());
+        }
+        entries = &entries[length..];
+    }
+    Some(list)
 }

@@ -79,3 +79,38 @@ pub struct Entry {
     /// Extended attributes, full name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
+
+impl Entry {
+    /// An entry without data, owned by root, from 1970.
+    pub fn new(path: impl Into<Vec<u8>>, kind: Kind, mode: u16) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            link: Vec::new(),
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            atime: None,
+            ctime: None,
+            size: 0,
+            segments: None,
+            xattrs: Vec::new(),
+        }
+    }
+
+    /// A directory.
+    pub fn directory(path: impl Into<Vec<u8>>, mode: u16) -> Self {
+        Self::new(path, Kind::Directory, mode)
+    }
+
+    /// A regular file of `size` bytes.
+    pub fn file(path: impl Into<Vec<u8>>, mode: u16, size: u64) -> Self {
+        Self { size, ..Self::new(path, Kind::File, mode) }
+    }
+
+    /// A symbolic link to `target`.
+    pub fn symlink(path: impl Into<Vec<u8>>, target: impl Into<Vec<u8>>) -> Self {
+        Self { link: target.into(), ..Self::new(path, Kind::Symlink, 0o777) }
+    }
+}

@@ -76,6 +76,38 @@ impl Drop for Mounted {
     }
 }
 
+/// Directories under overlayfs, the top-most first, until dropped.
+pub(crate) struct Union {
+    mounted: Mounted,
+}
+
+impl Union {
+    /// `None`, with the reason printed, where that is not possible.
+    pub(crate) fn new(layers: &[&Path]) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let lower = layers.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>().join(":");
+        let output = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o", &format!("lowerdir={lower}")])
+            .arg(directory.path())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Some(Self { mounted: Mounted { directory } }),
+            Ok(output) => {
+                println!("skipped: no overlayfs: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Err(error) => {
+                println!("skipped: no mount command: {error}");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.mounted.path("")
+    }
+}
+
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status.lines().any(|line| line.starts_with("Uid:\t0"))

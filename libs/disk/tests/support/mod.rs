@@ -3,8 +3,10 @@
 
 mod judge;
 mod tar;
+#[cfg(unix)]
+pub(crate) mod tree;
 
-pub(crate) use judge::{Mounted, assert_clean, debugfs, have};
+pub(crate) use judge::{Mounted, Union, assert_clean, debugfs, have};
 pub(crate) use tar::Tar;
 
 use std::fs::File;

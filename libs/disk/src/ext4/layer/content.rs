@@ -1,9 +1,11 @@
 //! What a file holds: data, a link target, a device number, extended attributes.
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 
-use super::convert::{Converter, attribute_error};
+use super::convert::Writer;
+use super::entry::attribute_error;
 use super::error::LayerError;
 use super::finish;
+use super::source::Source;
 use crate::ext4::extent::{self, Extent};
 use crate::ext4::inode::{self, Content, flag, mode};
 use crate::ext4::layout::{BLOCK, BLOCK_SIZE, SECTORS_PER_BLOCK, blocks_for};
@@ -16,10 +18,14 @@ const MAX_FILE: u64 = (1 << 32) * BLOCK - BLOCK;
 pub(super) const SHORT_TARGET: usize = 59;
 const LONG_TARGET: usize = BLOCK_SIZE - 1;
 
-impl<R: Read, W: Write + Seek> Converter<R, W> {
-    pub(super) fn content(&mut self, entry: &Entry) -> Result<(u16, Content), LayerError> {
+impl<W: Write + Seek> Writer<W> {
+    pub(super) fn content(
+        &mut self,
+        entry: &Entry,
+        data: &mut impl Source,
+    ) -> Result<(u16, Content), LayerError> {
         Ok(match entry.kind {
-            Kind::File => (mode::FILE, self.file(entry)?),
+            Kind::File => (mode::FILE, self.file(entry, data)?),
             Kind::Symlink => (mode::SYMLINK, self.symlink(entry)?),
             Kind::CharDevice(major, minor) => (mode::CHAR, device(entry, major, minor)?),
             Kind::BlockDevice(major, minor) => (mode::BLOCK, device(entry, major, minor)?),
@@ -27,19 +33,19 @@ impl<R: Read, W: Write + Seek> Converter<R, W> {
         })
     }
 
-    fn file(&mut self, entry: &Entry) -> Result<Content, LayerError> {
+    fn file(&mut self, entry: &Entry, data: &mut impl Source) -> Result<Content, LayerError> {
         if entry.size > MAX_FILE {
             return Err(attribute_error(&entry.path, "size", "larger than 16 TiB"));
         }
         let first = self.sink.block();
         let extents = match &entry.segments {
             None => {
-                self.copy(entry.size)?;
+                self.copy(entry.size, data)?;
                 self.sink.pad()?;
                 let length = self.sink.block() - first;
                 vec![Extent { logical: 0, physical: first, length }]
             }
-            Some(segments) => self.sparse(segments)?,
+            Some(segments) => self.sparse(segments, data)?,
         };
         let tree = extent::build(&extents, self.sink.block());
         for block in &tree.blocks {
@@ -57,7 +63,7 @@ impl<R: Read, W: Write + Seek> Converter<R, W> {
     }
 
     /// Copy the runs of a sparse file; blocks that no run touches are left out.
-    fn sparse(&mut self, segments: &[Segment]) -> Result<Vec<Extent>, LayerError> {
+    fn sparse(&mut self, segments: &[Segment], data: &mut impl Source) -> Result<Vec<Extent>, LayerError> {
         let mut extents: Vec<Extent> = Vec::new();
         // The end of the last run, in the file: its block may be continued by the next one.
         let mut end = 0u64;
@@ -74,7 +80,7 @@ impl<R: Read, W: Write + Seek> Converter<R, W> {
                 }
                 self.sink.zeros(run.offset % BLOCK)?;
             }
-            self.copy(run.length)?;
+            self.copy(run.length, data)?;
             end = run.offset + run.length;
             let last = extents.last_mut().expect("just pushed");
             last.length = blocks_for(end) as u32 - last.logical;
@@ -83,9 +89,8 @@ impl<R: Read, W: Write + Seek> Converter<R, W> {
         Ok(extents)
     }
 
-    fn copy(&mut self, bytes: u64) -> Result<(), LayerError> {
-        let tar = &mut self.tar;
-        self.sink.fill(bytes, |buffer| tar.read_data(buffer))
+    fn copy(&mut self, bytes: u64, data: &mut impl Source) -> Result<(), LayerError> {
+        self.sink.fill(bytes, |buffer| data.read(buffer))
     }
 
     fn symlink(&mut self, entry: &Entry) -> Result<Content, LayerError> {
@@ -106,10 +111,11 @@ impl<R: Read, W: Write + Seek> Converter<R, W> {
     }
 
     pub(super) fn xattrs(&mut self, entry: &Entry) -> Result<xattr::Encoded, LayerError> {
-        let overlay = self.overlay;
-        let kept = entry.xattrs.iter().filter(|(name, _)| !misleads_overlay(overlay, name));
+        let has_whiteouts = self.has_whiteouts();
+        let kept = entry.xattrs.iter().filter(|(name, _)| !misleads_overlay(has_whiteouts, name));
         let (encoded, unknown) = finish::encode_xattrs(kept, &entry.path)?;
-        let misleading = entry.xattrs.iter().filter(|(name, _)| misleads_overlay(overlay, name)).count();
+        let misleading =
+            entry.xattrs.iter().filter(|(name, _)| misleads_overlay(has_whiteouts, name)).count();
         self.dropped_xattrs += (misleading + unknown) as u32;
         Ok(encoded)
     }
@@ -123,6 +129,6 @@ fn device(entry: &Entry, major: u32, minor: u32) -> Result<Content, LayerError> 
 }
 
 /// Attributes by which an image could send overlayfs to places it does not own.
-pub(super) fn misleads_overlay(overlay: bool, name: &[u8]) -> bool {
-    overlay && name.starts_with(b"trusted.overlay.")
+pub(super) fn misleads_overlay(has_whiteouts: bool, name: &[u8]) -> bool {
+    has_whiteouts && name.starts_with(b"trusted.overlay.")
 }

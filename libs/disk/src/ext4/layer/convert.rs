@@ -1,16 +1,11 @@
 use std::io::{BufReader, Read, Seek, Write};
 
-use super::content::{SHORT_TARGET, misleads_overlay};
-use super::error::{LayerError, shown};
-use super::names::{self, Meaning};
-use super::node::Node;
+use super::error::LayerError;
 use super::sink::Sink;
+use super::source::Plain;
 use super::tree::Tree;
 use super::{LayerStats, Options, Whiteouts, finish, plan};
-use crate::ext4::inode::{self, Attributes, Content, mode};
-use crate::ext4::layout::{ROOT_INODE, SECTORS_PER_BLOCK};
-use crate::ext4::xattr::Refusal;
-use crate::tar::{Entry, Kind, Reader};
+use crate::tar::{Entry, Reader};
 
 /// Reads of file data larger than this go past the buffer.
 const INPUT_BUFFER: usize = 64 * 1024;
@@ -25,153 +20,90 @@ pub fn convert<R: Read, W: Write + Seek>(
     out: W,
     options: &Options,
 ) -> Result<LayerStats, LayerError> {
-    let reserved = plan::reserved_blocks(options.max_size);
-    let mut converter = Converter {
-        tar: Reader::new(BufReader::with_capacity(INPUT_BUFFER, tar)),
-        sink: Sink::new(out, reserved, options.max_size.min(MAX_DISK))?,
-        tree: Tree::new(),
-        overlay: options.whiteouts == Whiteouts::Overlay,
-        pending: Vec::new(),
-        dropped_xattrs: 0,
-    };
-    while let Some(entry) = converter.tar.next_entry()? {
-        converter.entry(&entry)?;
-    }
-    converter.tar.drain()?;
-    converter.resolve_pending()?;
-    let tar_bytes = converter.tar.offset();
-    let dropped_xattrs = converter.dropped_xattrs;
-    let done = finish::finish(converter.sink, converter.tree, options)?;
-    Ok(LayerStats { tar_bytes, dropped_xattrs, ..done })
+    let mut writer = Writer::new(out, options)?;
+    writer.add_layer(tar)?;
+    writer.finish()
 }
 
-pub(super) struct Converter<R, W> {
-    pub(super) tar: Reader<BufReader<R>>,
+/// A file system under construction, from several layers or from single entries.
+///
+/// Layers are stacked: what a later one brings replaces what earlier ones had under the same name, and with
+/// [`Whiteouts::Apply`] or [`Whiteouts::Overlay`] its whiteouts remove names that earlier ones brought. With `Overlay` the
+/// removals are also recorded for the layers that the disk will be put on, so that several layers become one. (For the
+/// bottom-most ones use `Apply`: overlayfs lists whiteouts that have nothing to hide.)
+///
+/// ```
+/// use std::io::Cursor;
+/// use lcow_disk::ext4::layer::{Options, Whiteouts, Writer};
+/// use lcow_disk::tar::Entry;
+/// let mut disk = Cursor::new(Vec::new());
+/// let mut root = Writer::new(&mut disk, &Options { whiteouts: Whiteouts::Apply, ..Options::default() })?;
+/// // Any number of `root.add_layer(tar)?`, bottom-most first, and of files from elsewhere:
+/// root.add(&Entry::directory("etc", 0o755), std::io::empty())?;
+/// root.add(&Entry::file("etc/hostname", 0o644, 5), &b"lcow\n"[..])?;
+/// root.add(&Entry::symlink("init", "/bin/init"), std::io::empty())?;
+/// let stats = root.finish()?;
+/// # assert_eq!(stats.inodes, 4);
+/// # Ok::<(), lcow_disk::ext4::layer::LayerError>(())
+/// ```
+pub struct Writer<W> {
     pub(super) sink: Sink<W>,
     pub(super) tree: Tree,
-    pub(super) overlay: bool,
+    pub(super) options: Options,
     /// Hard links whose target has not been seen: path, target.
     pub(super) pending: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) dropped_xattrs: u32,
+    tar_bytes: u64,
 }
 
-impl<R: Read, W: Write + Seek> Converter<R, W> {
-    fn entry(&mut self, entry: &Entry) -> Result<(), LayerError> {
-        let parts = names::parts(&entry.path)?;
-        let meaning = if self.overlay { names::meaning(&parts, &entry.path)? } else { Meaning::Plain };
-        let Some((&name, parents)) = parts.split_last() else { return self.root(entry) };
-        if meaning == Meaning::Ignore {
-            return Ok(());
-        }
-        let parent = self.tree.directory(parents, true, &entry.path)?.expect("made where missing");
-        match meaning {
-            Meaning::Opaque => {
-                self.tree.directories.get_mut(&parent).expect("a directory").opaque = true;
-                Ok(())
-            }
-            Meaning::Whiteout(removed) => {
-                self.whiteout(parent, removed, entry);
-                Ok(())
-            }
-            _ if entry.kind == Kind::Directory => self.directory(parent, name, entry),
-            _ if entry.kind == Kind::HardLink => self.hard_link(parent, name, entry),
-            _ => self.leaf(parent, name, entry),
-        }
+impl<W: Write + Seek> Writer<W> {
+    /// Start at byte 0 of `out`, which is overwritten.
+    pub fn new(out: W, options: &Options) -> Result<Self, LayerError> {
+        let reserved = plan::reserved_blocks(options.max_size);
+        Ok(Self {
+            sink: Sink::new(out, reserved, options.max_size.min(MAX_DISK))?,
+            tree: Tree::new(),
+            options: options.clone(),
+            pending: Vec::new(),
+            dropped_xattrs: 0,
+            tar_bytes: 0,
+        })
     }
 
-    fn root(&mut self, entry: &Entry) -> Result<(), LayerError> {
-        if entry.kind != Kind::Directory {
-            return Err(LayerError::Name {
-                path: shown(&entry.path),
-                reason: "names the root, but is no directory",
-            });
+    /// Put a layer on top of what is there. `tar` is read to its end.
+    pub fn add_layer<R: Read>(&mut self, tar: R) -> Result<(), LayerError> {
+        self.tree.next_layer();
+        let mut tar = Reader::new(BufReader::with_capacity(INPUT_BUFFER, tar));
+        while let Some(entry) = tar.next_entry()? {
+            self.entry(&entry, &mut tar)?;
         }
-        self.set_directory(ROOT_INODE, entry)
-    }
-
-    fn directory(&mut self, parent: u32, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
-        let number = match self.tree.child(parent, name) {
-            Some(found) if self.tree.node(found).is_directory() => found,
-            found => {
-                let removed_below = found.is_some_and(|found| self.tree.node(found).whiteout);
-                let number =
-                    self.tree.make_directory(parent, name, attributes(entry, mode::DIRECTORY), found);
-                self.tree.directories.get_mut(&number).expect("just made").opaque = removed_below;
-                number
-            }
-        };
-        self.set_directory(number, entry)
-    }
-
-    fn set_directory(&mut self, number: u32, entry: &Entry) -> Result<(), LayerError> {
-        // They are written when the directory is complete; what cannot be stored is said now, with the name.
-        self.xattrs(entry)?;
-        let overlay = self.overlay;
-        let directory = self.tree.directories.get_mut(&number).expect("a directory");
-        directory.attributes = attributes(entry, mode::DIRECTORY);
-        directory.xattrs.clone_from(&entry.xattrs);
-        directory.xattrs.retain(|(name, _)| !misleads_overlay(overlay, name));
+        tar.drain()?;
+        self.resolve_pending()?;
+        self.tar_bytes += tar.offset();
         Ok(())
     }
 
-    /// Remove `name` of the layers below. What this layer has under it stays (image-spec: whiteouts apply to lower layers
-    /// only), but a directory must not be merged with the removed one.
-    fn whiteout(&mut self, parent: u32, name: &[u8], entry: &Entry) {
-        if let Some(found) = self.tree.child(parent, name) {
-            if let Some(directory) = self.tree.directories.get_mut(&found) {
-                directory.opaque = true;
-            }
-            return;
-        }
-        let attributes = Attributes { mode: mode::CHAR, ..attributes(entry, 0) };
-        let fixed = inode::encode(&attributes, &Content::default());
-        let number = self.tree.add(Node { fixed, tail: None, blocks: (0, 0), whiteout: true });
-        self.tree.link(parent, name, number);
+    /// Add one entry to the layer begun last; the bytes of a file come from `data`. The target of a hard link must be there
+    /// already.
+    pub fn add<R: Read>(&mut self, entry: &Entry, data: R) -> Result<(), LayerError> {
+        self.entry(entry, &mut Plain::new(data, &entry.path))?;
+        self.resolve_pending()
     }
 
-    /// Everything that is neither a directory nor a hard link.
-    fn leaf(&mut self, parent: u32, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
-        let first = self.sink.block();
-        let (kind, mut content) = self.content(entry)?;
-        let xattrs = self.xattrs(entry)?;
-        if let Some(block) = &xattrs.block {
-            content.xattr_block = self.sink.block();
-            content.sectors += SECTORS_PER_BLOCK;
-            self.sink.write(&block[..])?;
-        }
-        let fixed = inode::encode(&attributes(entry, kind), &content);
-        let blocks = (first, self.sink.block() - first);
-        self.tree.unlink(parent, name);
-        let number = self.tree.add(Node { fixed, tail: xattrs.tail, blocks, whiteout: false });
-        if entry.kind == Kind::Symlink && entry.link.len() > SHORT_TARGET {
-            self.tree.long_targets.insert(number, entry.link.as_slice().into());
-        }
-        self.tree.link(parent, name, number);
-        Ok(())
+    /// Write everything that is not file data: directories, tables, superblock, footer.
+    pub fn finish(self) -> Result<LayerStats, LayerError> {
+        let Self { sink, tree, options, dropped_xattrs, tar_bytes, .. } = self;
+        let done = finish::finish(sink, tree, &options)?;
+        Ok(LayerStats { tar_bytes, dropped_xattrs, ..done })
     }
-}
 
-fn attributes(entry: &Entry, kind: u16) -> Attributes {
-    Attributes {
-        mode: kind | entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: entry.mtime,
-        atime: entry.atime.unwrap_or(entry.mtime),
-        ctime: entry.ctime.unwrap_or(entry.mtime),
+    /// Names of entries may be whiteouts.
+    pub(super) fn has_whiteouts(&self) -> bool {
+        self.options.whiteouts != Whiteouts::Keep
     }
-}
 
-pub(super) fn attribute_error(path: &[u8], attribute: impl Into<String>, reason: &'static str) -> LayerError {
-    LayerError::Attribute { path: shown(path), attribute: attribute.into(), reason }
-}
-
-/// Why an attribute is refused, in words.
-pub(super) fn refusal_reason(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::NameSpace => "unknown name space",
-        Refusal::Room => "more extended attributes than fit into a block (4 KiB)",
-        Refusal::Acl => "not an access control list",
-        Refusal::Name => "name empty or over 255 bytes",
+    /// Removals are written down for the layers below.
+    pub(super) fn is_overlay(&self) -> bool {
+        self.options.whiteouts == Whiteouts::Overlay
     }
 }

@@ -8,6 +8,15 @@ pub enum LayerError {
     /// The stream is not a proper tar archive, or its source failed.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// The content of a file that does not come from an archive cannot be read, or is shorter than promised.
+    #[error("reading the content of {path:?}")]
+    Source {
+        /// Name of the file.
+        path: String,
+        /// The failure of the source.
+        #[source]
+        source: io::Error,
+    },
     /// The disk cannot be written.
     #[error("writing {part} of the layer disk")]
     Write {

@@ -3,7 +3,7 @@ use std::io::{Seek, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::convert::{attribute_error, refusal_reason};
+use super::entry::{attribute_error, refusal_reason};
 use super::error::LayerError;
 use super::node::{Directory, Node};
 use super::plan::{Plan, Usage, reserved_blocks};
@@ -88,7 +88,7 @@ impl<W: Write + Seek> Image<W> {
             let mode_of = |child: u32| nodes[child as usize - 1].as_ref().map_or(0, Node::mode);
             let mut names: Vec<Name<'_>> = children
                 .iter()
-                .map(|(name, &inode)| Name { inode, mode: mode_of(inode), text: name })
+                .map(|(name, child)| Name { inode: child.inode, mode: mode_of(child.inode), text: name })
                 .collect();
             // In the order of the table, so that reading a directory and then its inodes goes forwards on the disk.
             names.sort_by_key(|name| name.inode);

@@ -1,13 +1,13 @@
 //! Hard links, also those that come before what they link to.
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 
-use super::convert::Converter;
+use super::convert::Writer;
 use super::error::{LayerError, shown};
 use super::names;
 use crate::ext4::layout::ROOT_INODE;
 use crate::tar::Entry;
 
-impl<R: Read, W: Write + Seek> Converter<R, W> {
+impl<W: Write + Seek> Writer<W> {
     pub(super) fn hard_link(&mut self, parent: u32, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
         match self.link_target(&entry.link)? {
             // A link to itself changes nothing; removing the old name first would lose it.

@@ -15,6 +15,7 @@
 //! ```
 mod content;
 mod convert;
+mod entry;
 mod error;
 mod finish;
 mod links;
@@ -22,9 +23,11 @@ mod names;
 mod node;
 mod plan;
 mod sink;
+mod source;
+mod stack;
 mod tree;
 
-pub use convert::convert;
+pub use convert::{Writer, convert};
 pub use error::LayerError;
 
 /// What `.wh.` entries of the stream mean.
@@ -34,6 +37,9 @@ pub enum Whiteouts {
     /// for a removed name and `trusted.overlay.opaque=y` on a directory that hides what is below it.
     #[default]
     Overlay,
+    /// Removals that are carried out on what earlier layers brought, and leave no trace: the image is a whole root file
+    /// system.
+    Apply,
     /// Ordinary files: the stream is a plain archive.
     Keep,
 }

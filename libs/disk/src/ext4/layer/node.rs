@@ -28,10 +28,18 @@ impl Node {
     }
 }
 
+/// What a name leads to.
+#[derive(Clone, Copy)]
+pub(super) struct Child {
+    pub(super) inode: u32,
+    /// The layer that brought the name, or named the directory again.
+    pub(super) layer: u32,
+}
+
 /// A directory under construction.
 pub(super) struct Directory {
     pub(super) parent: u32,
-    pub(super) children: BTreeMap<Box<[u8]>, u32>,
+    pub(super) children: BTreeMap<Box<[u8]>, Child>,
     pub(super) attributes: Attributes,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Hides what lower layers have in it.

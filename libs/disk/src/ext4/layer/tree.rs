@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::error::{LayerError, shown};
-use super::node::{Directory, Node};
+use super::node::{Child, Directory, Node};
 use crate::ext4::inode::{self, Attributes, Content, mode};
 use crate::ext4::layout::{FIRST_INODE, MAX_LINKS, ROOT_INODE};
 
@@ -18,6 +18,7 @@ pub(super) struct Tree {
     pub(super) orphans: Vec<(u32, u32)>,
     /// Targets that do not stand in the inode.
     pub(super) long_targets: HashMap<u32, Box<[u8]>>,
+    pub(super) layer: u32,
     free: Vec<u32>,
 }
 
@@ -29,6 +30,7 @@ impl Tree {
             directories: HashMap::new(),
             orphans: Vec::new(),
             long_targets: HashMap::new(),
+            layer: 0,
             free: Vec::new(),
         };
         tree.nodes.resize_with(FIRST_INODE as usize - 1, || None);
@@ -37,6 +39,10 @@ impl Tree {
     }
 
     pub(super) fn child(&self, directory: u32, name: &[u8]) -> Option<u32> {
+        Some(self.entry(directory, name)?.inode)
+    }
+
+    pub(super) fn entry(&self, directory: u32, name: &[u8]) -> Option<Child> {
         self.directories.get(&directory)?.children.get(name).copied()
     }
 
@@ -166,7 +172,7 @@ impl Tree {
     /// Enter a name; it must be free.
     pub(super) fn link(&mut self, parent: u32, name: &[u8], inode: u32) {
         let directory = self.directories.get_mut(&parent).expect("parents are directories");
-        directory.children.insert(name.into(), inode);
+        directory.children.insert(name.into(), Child { inode, layer: self.layer });
     }
 
     /// One more name for an inode; `false` if it has as many as there can be.
@@ -183,8 +189,8 @@ impl Tree {
     /// Remove a name and whatever only it led to.
     pub(super) fn unlink(&mut self, parent: u32, name: &[u8]) {
         let directory = self.directories.get_mut(&parent).expect("parents are directories");
-        if let Some(number) = directory.children.remove(name) {
-            self.drop_name(number);
+        if let Some(child) = directory.children.remove(name) {
+            self.drop_name(child.inode);
         }
     }
 
@@ -192,7 +198,7 @@ impl Tree {
         let mut doomed = vec![number];
         while let Some(number) = doomed.pop() {
             if let Some(directory) = self.directories.remove(&number) {
-                doomed.extend(directory.children.into_values());
+                doomed.extend(directory.children.into_values().map(|child| child.inode));
             }
             let slot = &mut self.nodes[number as usize - 1];
             let node = slot.as_mut().expect("named inodes are in use");

@@ -1,0 +1,170 @@
+//! From a kernel and a root file system to the files of the formats that were asked for.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use super::root_disk::{RootDisk, RootDiskError};
+use super::root_options::{self, CannotBoot, Wanted};
+use super::uvm_vhdx::{self, Contents, UvmVhdxError};
+use super::{Format, Target, command_line};
+use crate::efi::unified::{self, Parts, UnifiedError};
+use crate::initrd::cpio;
+use crate::initrd::tree::Tree;
+use crate::selection::Selection;
+
+/// The text of `/etc/os-release` in boot programs.
+const OS_RELEASE: &str = "ID=lcow\nNAME=\"LCOW utility VM\"\nPRETTY_NAME=\"LCOW utility VM\"\n";
+
+/// What to write.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The formats.
+    pub formats: BTreeSet<Format>,
+    /// Whether `rootfs.vhd` is checked by hash.
+    pub verity: bool,
+    /// The hypervisor that outputs with a command line of their own are for.
+    pub target: Target,
+    /// Further words for such a command line.
+    pub append: String,
+    /// The EFI stub of unified programs.
+    pub efi_stub: PathBuf,
+    /// The time of all files, in seconds since 1970.
+    pub mtime: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            formats: [Format::Lcow, Format::Vmlinux].into(),
+            verity: false,
+            target: Target::default(),
+            append: String::new(),
+            efi_stub: unified::STUB.into(),
+            mtime: 0,
+        }
+    }
+}
+
+/// Why a format cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// The kernel does not do.
+    #[error(transparent)]
+    Kernel(#[from] CannotBoot),
+    /// Compressing failed.
+    #[error("cannot compress the initrd")]
+    Pack(#[source] io::Error),
+    /// The root disk.
+    #[error(transparent)]
+    RootDisk(#[from] RootDiskError),
+    /// A unified program.
+    #[error(transparent)]
+    Unified(#[from] UnifiedError),
+    /// The whole disk.
+    #[error(transparent)]
+    UvmVhdx(#[from] UvmVhdxError),
+}
+
+/// One file of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name in the directory.
+    pub name: &'static str,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// A kernel and a root file system on their way to files.
+struct Writer<'a> {
+    kernel: &'a Selection,
+    tree: &'a Tree,
+    options: &'a Options,
+    initrd: Option<Vec<u8>>,
+}
+
+/// The files of `options`' formats, in the order of the formats.
+pub fn files(kernel: &Selection, tree: &Tree, options: &Options) -> Result<Vec<Output>, FormatError> {
+    let mut writer = Writer { kernel, tree, options, initrd: None };
+    writer.check()?;
+    let mut outputs = Vec::new();
+    for format in &options.formats {
+        outputs.extend(match format {
+            Format::Lcow => writer.lcow()?,
+            Format::Vmlinux => vec![Output { name: "vmlinux", bytes: kernel.vmlinux.clone() }],
+            Format::RootfsVhd => writer.rootfs_vhd()?,
+            Format::UvmVhdx => writer.uvm_vhdx()?,
+            Format::UnifiedEfi => writer.unified_efi()?,
+        });
+    }
+    Ok(outputs)
+}
+
+impl Writer<'_> {
+    /// What cannot work is refused before anything takes time.
+    fn check(&self) -> Result<(), CannotBoot> {
+        let wanted = [
+            (
+                Format::RootfsVhd,
+                Wanted { output: "rootfs.vhd", verity: self.options.verity, partition: false },
+            ),
+            (Format::UvmVhdx, Wanted { output: "uvm.vhdx", verity: false, partition: true }),
+        ];
+        for (format, wanted) in wanted {
+            if self.options.formats.contains(&format) {
+                root_options::require(&self.kernel.config, &self.kernel.release, wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lcow(&mut self) -> Result<Vec<Output>, FormatError> {
+        let kernel = &self.kernel.kernel;
+        Ok(vec![
+            Output { name: "kernel", bytes: kernel.clone() },
+            Output { name: "bootx64.efi", bytes: kernel.clone() },
+            Output { name: "initrd.img", bytes: self.initrd()?.to_vec() },
+        ])
+    }
+
+    fn rootfs_vhd(&self) -> Result<Vec<Output>, FormatError> {
+        let disk = RootDisk::make(self.tree, self.options.mtime, self.options.verity)?;
+        let words = disk.words() + "\n";
+        Ok(vec![
+            Output { name: "rootfs.vhd", bytes: disk.into_vhd()? },
+            Output { name: "rootfs.cmdline", bytes: words.into_bytes() },
+        ])
+    }
+
+    fn uvm_vhdx(&self) -> Result<Vec<Output>, FormatError> {
+        let contents = Contents {
+            stub: &unified::stub(&self.options.efi_stub)?,
+            os_release: OS_RELEASE,
+            kernel: &self.kernel.kernel,
+            root: &RootDisk::make(self.tree, self.options.mtime, false)?,
+        };
+        let bytes = uvm_vhdx::make(&contents, |root| self.line(root))?;
+        Ok(vec![Output { name: "uvm.vhdx", bytes }])
+    }
+
+    fn unified_efi(&mut self) -> Result<Vec<Output>, FormatError> {
+        let stub = unified::stub(&self.options.efi_stub)?;
+        let line = self.line("");
+        let kernel = self.kernel;
+        let initrd = Some(self.initrd()?);
+        let parts = Parts { os_release: OS_RELEASE, command_line: &line, initrd, kernel: &kernel.kernel };
+        Ok(vec![Output { name: "unified.efi", bytes: unified::build(&stub, &parts)? }])
+    }
+
+    fn line(&self, root: &str) -> String {
+        command_line(self.options.target, root, &self.options.append)
+    }
+
+    fn initrd(&mut self) -> Result<&[u8], FormatError> {
+        if self.initrd.is_none() {
+            let archive = cpio::archive(self.tree);
+            self.initrd = Some(self.kernel.packing().pack(&archive).map_err(FormatError::Pack)?);
+        }
+        Ok(self.initrd.as_deref().unwrap_or_default())
+    }
+}
