@@ -9,7 +9,7 @@ mod lab;
 pub mod plan9;
 pub mod suite;
 
-pub use lab::{Lab, boot_files};
+pub use lab::{Lab, LabContainer, boot_files};
 
 use host_bridge::guest::GuestError;
 use lcow_protocol::HResult;

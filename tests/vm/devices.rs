@@ -15,6 +15,7 @@ use lcow_tests::{Lab, plan9, refusal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::roots::kernel_lacks;
 use crate::storage::{layer_disk, modify};
 use crate::verity::verity_disk;
 
@@ -71,7 +72,10 @@ fn packed(path: &Path, directory: &Path) -> Result<[u64; 2]> {
     Ok(sizes)
 }
 
-async fn packed_pmem(_: Arc<Lab>) -> Result<()> {
+async fn packed_pmem(lab: Arc<Lab>) -> Result<()> {
+    if kernel_lacks(&lab, "CONFIG_ND_CLAIM").await? {
+        return Ok(());
+    }
     let directory = TempDir::new()?;
     let path = directory.path().join("pmem");
     let [first, second] = packed(&path, directory.path())?;

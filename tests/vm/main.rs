@@ -7,6 +7,7 @@ mod devices;
 mod images;
 mod init;
 mod processes;
+mod roots;
 mod storage;
 mod verity;
 mod vmm;
@@ -27,6 +28,7 @@ fn main() -> anyhow::Result<()> {
         storage::suite(&lab),
         devices::suite(&lab),
         verity::suite(&lab),
+        roots::suite(&lab),
         init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),

@@ -12,7 +12,7 @@ use lcow_disk::ext4::{layer, mkfs};
 use lcow_protocol::messages::{ModifyRequest, ModifySettings};
 use lcow_protocol::{ContainerId, HResult};
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, refusal};
+use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
@@ -47,7 +47,7 @@ pub(crate) fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     Ok(())
 }
 
-async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let directory = tempfile::tempdir()?;
     let busybox = std::fs::read("/bin/busybox").context("the busybox-static package")?;
@@ -88,11 +88,7 @@ async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
         "Layers": [{"Path": format!("/run/mounts/scsi/{id}-1")}, {"Path": format!("/run/mounts/scsi/{id}-0")}]});
     modify(&uvm, "Add", "CombinedLayers", layers.clone()).await?;
 
-    let mut container = lab.container().await?;
-    container.id = ContainerId(id.clone());
-    container.bundle = bundle.clone();
-    container.spec["root"]["path"] = json!(format!("{bundle}/rootfs"));
-    let mut container = container.script(
+    let mut container = LabContainer::at(id.clone(), bundle.clone()).script(
         "cat /etc/a; test -e /gone || echo gone; echo new > /new; echo x > /dev/stdout; cat /etc/hostname",
     );
     container.spec["process"]["cwd"] = json!("/made/for/it");
