@@ -10,6 +10,10 @@ use lcow_protocol::{ContainerId, HResult, MessageType};
 use lcow_tests::Lab;
 use lcow_tests::foreign::{Bridge, ForeignHost};
 use lcow_tests::suite::Suite;
+use serde_json::json;
+
+use crate::devices::{plug, pull};
+use crate::storage::modify;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("init", lab)
@@ -20,6 +24,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("kernel_messages_are_forwarded", kernel_messages)
         .test("idle_the_agent_has_three_threads_at_most", threads)
         .test("common_programs_do_what_hosts_ask", programs)
+        .test("a_device_is_formatted_by_name", formatting)
         .test("drivers_of_a_host_are_loaded_with_what_they_need", drivers)
 }
 
@@ -144,17 +149,28 @@ async fn programs(lab: Arc<Lab>) -> Result<()> {
     let hook = "echo '{\"id\":\"c1\",\"pid\":7,\"annotations\":{\"a\":\"yes\"}}' | WORD='{{annotation \"a\"}}' \
                 /bin/guest-agent generichook /bin/sh -c 'test $WORD = yes && test {{id}}-{{pid}} = c1-7'";
     lab.shell(hook).await?;
-    // Formatting goes through a file as well as a device.
-    lab.shell(
-        "dd if=/dev/zero of=/tmp/disk bs=1M count=16 && /sbin/mkfs.ext4 -F /tmp/disk && mkdir -p /tmp/m && \
-               mount -o loop /tmp/disk /tmp/m && umount /tmp/m && rm /tmp/disk",
-    )
-    .await?;
+    Ok(())
+}
+
+async fn formatting(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("disk");
+    std::fs::write(&path, vec![0x5a; 16 << 20])?;
+    let lun = plug(&uvm, &path, false).await?;
+    let target = format!("{}/dev", lab.unique("/run/format"));
+    let settings = json!({"MountPath": target, "Lun": lun.get(), "BlockDev": true});
+    modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
+    lab.shell(&format!("/sbin/mkfs.ext4 -F {target}")).await?;
+    modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
+    pull(&uvm, lun).await?;
+    let check = std::process::Command::new("e2fsck").args(["-fn"]).arg(&path).output()?;
+    ensure!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     Ok(())
 }
 
 async fn drivers(lab: Arc<Lab>) -> Result<()> {
-    let found = lab.shell("find /lib/modules -name 'xfs.ko' -o -name 'libcrc32c.ko'").await?;
+    let found = lab.shell("find /lib/modules -name 'xfs.ko' -o -name 'libcrc32c.ko'; true").await?;
     if found.stdout.is_empty() {
         println!("skipped: the kernel of this image has no modules to play a host's drivers");
         return Ok(());

@@ -35,8 +35,7 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(agent)
 }
 
-/// What makes the agent static. At a fixed address it is a tenth of a megabyte smaller and has nothing to relocate when it
-/// starts.
+/// What makes the agent static. At a fixed address it is smaller and has nothing to relocate when it starts.
 const FLAGS: [&str; 4] = ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
 
 /// The user's flags and ours, separated as cargo wants it.
