@@ -26,6 +26,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_share_that_the_server_refuses_leaves_nothing", refused_share)
         .test("partitions_are_mounted_by_number", partitions)
         .test("a_bundle_bound_to_its_scratch_is_let_go_of_without_a_container", bundle_bind)
+        .test("one_layer_without_a_scratch_is_a_root_that_cannot_be_written", single_layer)
         .test("mount_paths_are_not_followed_through_links", links_on_the_way)
 }
 
@@ -234,6 +235,21 @@ async fn bundle_bind(lab: Arc<Lab>) -> Result<()> {
         .await?;
     lab.shell(&format!("! grep {bundle} /proc/mounts && test ! -e {bundle}")).await?;
     lab.shell(&format!("umount {scratch} && rmdir {scratch} && rm -r {layer}")).await?;
+    Ok(())
+}
+
+async fn single_layer(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let id = lab.unique("single");
+    lab.shell(&format!("mkdir -p /run/l/{id} && echo x > /run/l/{id}/word")).await?;
+    let root = format!("/run/gcs/c/{id}/rootfs");
+    let layers =
+        json!({"ContainerID": id, "ContainerRootPath": root, "Layers": [{"Path": format!("/run/l/{id}")}]});
+    modify(&uvm, "Add", "CombinedLayers", layers.clone()).await?;
+    lab.shell(&format!("grep -q x {root}/word && ! touch {root}/new && touch /run/l/{id}/other")).await?;
+    modify(&uvm, "Remove", "CombinedLayers", layers).await?;
+    gone(&lab, &root, "none").await?;
+    lab.shell(&format!("rm -r /run/l/{id} /run/gcs/c/{id}")).await?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
+        .test("etc_and_var_are_overlays_when_asked", |_| overlays())
         .test("idle_the_agent_has_three_threads_at_most", threads)
         .test("common_programs_do_what_hosts_ask", programs)
         .test("a_device_is_formatted_by_name", formatting)
@@ -110,6 +111,15 @@ async fn kernel_messages(lab: Arc<Lab>) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+async fn overlays() -> Result<()> {
+    let (lab, _) =
+        boot("-e 1 -w /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info".to_owned()).await?;
+    let script = "grep -c -E '^overlay /(etc|var) overlay rw,' /proc/mounts && echo x > /etc/new && test -e /run/over/etc/upper/new";
+    let output = lab.shell(script).await?;
+    ensure!(output.stdout == b"2\n", "{output:?}");
+    Ok(())
 }
 
 async fn threads(_: Arc<Lab>) -> Result<()> {

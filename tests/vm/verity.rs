@@ -22,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_layer_with_a_hash_tree_is_opened_through_dm_verity", verity)
         .test("a_layer_with_one_flipped_byte_fails_closed", flipped_byte)
         .test("an_agent_that_demands_hash_trees_takes_nothing_else", demanded_verity)
+        .test("what_fails_after_a_device_was_mapped_takes_it_down_again", undone)
         .test("an_encrypted_disk_shows_nothing_outside_the_vm", encrypted)
 }
 
@@ -155,6 +156,33 @@ async fn demanded_verity(_: Arc<Lab>) -> Result<()> {
             json!({"ContainerID": "u", "ContainerRootPath": "/run/union/rootfs", "Layers": layers});
         let result = refusal(modify(&uvm, "Add", "CombinedLayers", settings).await);
         ensure!(result == expected, "{second}: {result:?}");
+    }
+    Ok(())
+}
+
+async fn undone(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let directory = TempDir::new()?;
+    let [layer, scratch] = ["layer", "scratch"].map(|name| directory.path().join(name));
+    verity_disk(&layer)?;
+    File::create(&scratch)?.set_len(16 << 20)?;
+    let target = format!("/run/mounts/{}", lab.unique("undone"));
+    let cases = [
+        // The mount fails.
+        (&layer, true, json!({"ReadOnly": true, "Filesystem": "ramdiskfs"})),
+        // Formatting fails.
+        (&scratch, false, json!({"Encrypted": true, "EnsureFilesystem": true, "Filesystem": "btrfs"})),
+        // An encrypted disk has no file system until it is made.
+        (&scratch, false, json!({"Encrypted": true})),
+    ];
+    for (path, read_only, mut settings) in cases {
+        let lun = plug(&uvm, path, read_only).await?;
+        settings["MountPath"] = json!(target);
+        settings["Lun"] = json!(lun.get());
+        let result = refusal(modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await);
+        ensure!(result == Some(HResult::FAIL), "{settings}: {result:?}");
+        gone(&lab, &target, &format!("lun{}", lun.get())).await?;
+        pull(&uvm, lun).await?;
     }
     Ok(())
 }

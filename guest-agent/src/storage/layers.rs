@@ -60,17 +60,24 @@ impl Plan {
     }
 
     fn mount(&self) -> Result<(), Error> {
-        let data = self.data()?;
         if let Some(scratch) = &self.scratch {
             mounts::create_directory(&scratch.join("upper"), MODE)?;
             mounts::create_directory(&scratch.join("work"), MODE)?;
         }
         mounts::create_directory(&self.root, MODE)?;
-        let flags = if self.scratch.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
-        mounts::mount(Path::new("overlay"), &self.root, "overlay", flags, &data).inspect_err(|_| {
+        self.mount_union().inspect_err(|_| {
             // The mount's own error is what matters.
             let _ = std::fs::remove_dir(&self.root);
         })
+    }
+
+    fn mount_union(&self) -> Result<(), Error> {
+        if let ([only], None) = (&self.lower[..], &self.scratch) {
+            // An overlay of one layer without a place for changes is refused by the kernel, and would be the layer itself.
+            return mounts::bind_read_only(Path::new(only), &self.root);
+        }
+        let flags = if self.scratch.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
+        mounts::mount(Path::new("overlay"), &self.root, "overlay", flags, &self.data()?)
     }
 
     fn bind_bundle(&self, source: &Path) -> Result<(), Error> {

@@ -51,6 +51,13 @@ pub(super) fn bind(source: &Path, target: &Path) -> Result<(), Error> {
     mount(&directory.path(), target, "", MsFlags::MS_BIND, "")
 }
 
+/// As [`bind`], and nothing can be written through it.
+pub(super) fn bind_read_only(source: &Path, target: &Path) -> Result<(), Error> {
+    bind(source, target)?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(target, target, "", flags, "").inspect_err(|_| drop(unmount(target)))
+}
+
 /// Applies the propagation words among `options`.
 pub(super) fn propagate(target: &Path, options: &[String]) -> Result<(), Error> {
     for option in options {
