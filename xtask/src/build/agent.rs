@@ -40,12 +40,7 @@ const FLAGS: [&str; 4] = ["-C", "target-feature=+crt-static", "-C", "relocation-
 
 /// The user's flags and ours, separated as cargo wants it.
 fn rust_flags(users: Option<&str>) -> String {
-    users
-        .unwrap_or_default()
-        .split_whitespace()
-        .chain(FLAGS)
-        .collect::<Vec<_>>()
-        .join("\x1f")
+    users.unwrap_or_default().split_whitespace().chain(FLAGS).collect::<Vec<_>>().join("\x1f")
 }
 
 /// The directory in which the C compiler finds the archive `name`.
