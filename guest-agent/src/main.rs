@@ -8,15 +8,19 @@
 mod boot_modules;
 mod bridge;
 mod cgroup;
+mod clock;
 mod container;
 mod gcs;
 mod init;
+mod kernel_modules;
 mod log;
 mod multicall;
+mod power;
 mod process;
 mod runtime;
 mod storage;
 mod sys;
+mod tools;
 mod transport;
 mod vsockexec;
 

@@ -4,12 +4,27 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::tools;
+
 /// A program: takes its arguments without the name.
 type Program = fn(Vec<OsString>) -> ExitCode;
 
 /// Every name, and what runs under it.
-const PROGRAMS: &[(&str, Program)] =
-    &[("init", crate::init::main), ("gcs", crate::gcs::main), ("vsockexec", crate::vsockexec::main)];
+const PROGRAMS: &[(&str, Program)] = &[
+    ("init", crate::init::main),
+    ("gcs", crate::gcs::main),
+    ("vsockexec", crate::vsockexec::main),
+    ("cat", tools::cat::main),
+    ("dmesg", tools::dmesg::main),
+    ("generichook", tools::generic_hook::main),
+    ("install-drivers", tools::install_drivers::main),
+    ("ls", tools::ls::main),
+    ("mkfs.ext4", tools::mkfs_ext4::main),
+    ("modprobe", tools::modprobe::main),
+    ("sh", tools::sh::main),
+    ("test", tools::test::main),
+    ("wait-paths", tools::wait_paths::main),
+];
 
 /// Runs the program that the binary was called as. Called by its own name, it takes the program's name as its
 /// first argument.
@@ -40,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_last_component_of_the_name_decides() {
-        for name in ["/init", "init", "/bin/gcs", "./vsockexec"] {
+        for name in ["/init", "init", "/bin/gcs", "./vsockexec", "/sbin/modprobe", "/sbin/mkfs.ext4"] {
             assert!(find(name).is_some(), "{name}");
         }
         for name in ["", "/", "/bin/gcsx", "guest-agent"] {

@@ -115,7 +115,7 @@ impl Lab {
              printf 'root:x:0:\\nvideo:x:44:\\n' > {bundle}/rootfs/etc/group"
         ))
         .await?;
-        Ok(LabContainer { id: ContainerId(id), spec: specification(&bundle), bundle })
+        Ok(LabContainer::at(id, bundle))
     }
 }
 
@@ -140,6 +140,11 @@ pub struct LabContainer {
 }
 
 impl LabContainer {
+    /// The container `id` in the bundle directory `bundle`, whatever root is or will be there.
+    pub fn at(id: String, bundle: String) -> Self {
+        Self { id: ContainerId(id), spec: specification(&bundle), bundle }
+    }
+
     /// The same with these arguments.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {

@@ -6,9 +6,10 @@ pub mod debian;
 pub mod foreign;
 pub mod image;
 mod lab;
+pub mod plan9;
 pub mod suite;
 
-pub use lab::{Lab, boot_files};
+pub use lab::{Lab, LabContainer, boot_files};
 
 use host_bridge::guest::GuestError;
 use lcow_protocol::HResult;

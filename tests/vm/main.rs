@@ -3,9 +3,13 @@
 
 mod bridge;
 mod containers;
+mod devices;
 mod images;
+mod init;
 mod processes;
+mod roots;
 mod storage;
+mod verity;
 mod vmm;
 
 use std::sync::Arc;
@@ -22,6 +26,10 @@ fn main() -> anyhow::Result<()> {
         processes::suite(&lab),
         containers::suite(&lab),
         storage::suite(&lab),
+        devices::suite(&lab),
+        verity::suite(&lab),
+        roots::suite(&lab),
+        init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),
         vmm::suite(&lab),

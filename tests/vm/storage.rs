@@ -12,7 +12,7 @@ use lcow_disk::ext4::{layer, mkfs};
 use lcow_protocol::messages::{ModifyRequest, ModifySettings};
 use lcow_protocol::{ContainerId, HResult};
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, refusal};
+use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
@@ -24,13 +24,13 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("settings_that_make_no_sense_are_refused", bad_settings)
 }
 
-async fn modify(uvm: &Uvm, verb: &str, resource: &str, settings: Value) -> Result<(), GuestError> {
+pub(crate) async fn modify(uvm: &Uvm, verb: &str, resource: &str, settings: Value) -> Result<(), GuestError> {
     let request = ModifyRequest { request_type: verb.into(), resource_type: resource.into(), settings };
     uvm.guest().call(&ContainerId::null(), ModifySettings { request }).await.map(drop)
 }
 
 /// A layer with these files; a name that ends with a slash is a directory.
-fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+pub(crate) fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
@@ -47,7 +47,7 @@ fn layer_disk(path: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     Ok(())
 }
 
-async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let directory = tempfile::tempdir()?;
     let busybox = std::fs::read("/bin/busybox").context("the busybox-static package")?;
@@ -88,11 +88,7 @@ async fn container_on_layers(lab: Arc<Lab>) -> Result<()> {
         "Layers": [{"Path": format!("/run/mounts/scsi/{id}-1")}, {"Path": format!("/run/mounts/scsi/{id}-0")}]});
     modify(&uvm, "Add", "CombinedLayers", layers.clone()).await?;
 
-    let mut container = lab.container().await?;
-    container.id = ContainerId(id.clone());
-    container.bundle = bundle.clone();
-    container.spec["root"]["path"] = json!(format!("{bundle}/rootfs"));
-    let mut container = container.script(
+    let mut container = LabContainer::at(id.clone(), bundle.clone()).script(
         "cat /etc/a; test -e /gone || echo gone; echo new > /new; echo x > /dev/stdout; cat /etc/hostname",
     );
     container.spec["process"]["cwd"] = json!("/made/for/it");
@@ -187,6 +183,12 @@ async fn bad_settings(lab: Arc<Lab>) -> Result<()> {
         ("Add", "Nonsense", json!({}), HResult::FAIL),
         ("PreAdd", "Network", json!({}), HResult::FAIL),
         ("Add", "CombinedLayers", json!({"ContainerRootPath": "x"}), HResult::FAIL),
+        ("Add", "SecurityPolicyFragment", json!({"Fragment": "AA=="}), HResult::FAIL),
+        ("Remove", "VPCIDevice", json!({"VMBusGUID": "x"}), HResult::FAIL),
+        ("Add", "VPCIDevice", json!({"VMBusGUID": "../x"}), HResult::FAIL),
+        ("Add", "MappedDirectory", json!({"MountPath": "/run/x", "Port": -1}), HResult::FAIL),
+        ("Add", "MappedDirectory", json!({"MountPath": "/run/../x", "Port": 564}), HResult::FAIL),
+        ("Add", "VPMemDevice", Value::Null, HResult::INVALID_JSON),
         ("Add", "SecurityPolicy", json!({"EncodedSecurityPolicy": "cGFja2FnZQ=="}), HResult::FAIL),
     ] {
         let result = refusal(modify(&uvm, verb, resource, settings.clone()).await);

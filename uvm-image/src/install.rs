@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn every_generation_finds_its_names() {
-        let from = boot_files(LCOW_CONFIG, &["initrd.img", "vmlinux", "rootfs.vhd", "versions.txt"]);
+        let config = format!("{LCOW_CONFIG}\nCONFIG_ND_CLAIM=y\n");
+        let from = boot_files(&config, &["initrd.img", "vmlinux", "rootfs.vhd", "versions.txt"]);
         let to = from.path().join("Linux Containers");
         let installed = install(from.path(), &to).unwrap();
         assert_eq!(installed.mode, Mode::RootfsVhd);
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_root_that_cannot_boot_stays_away_and_an_old_one_goes() {
-        let config = LCOW_CONFIG.replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m");
+        let config = LCOW_CONFIG.replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m") + "CONFIG_ND_CLAIM=y\n";
         let from = boot_files(&config, &["initrd.img", "rootfs.vhd"]);
         let to = tempfile::tempdir().unwrap();
         fs::write(to.path().join("rootfs.vhd"), "of an earlier installation").unwrap();

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::handlers;
 use super::outbound::{Generation, Written};
 use crate::gcs::Agent;
+use crate::log;
 
 /// A handler's success.
 pub(super) struct Reply<P> {
@@ -102,11 +103,11 @@ impl Dispatcher {
     /// Handles one frame. Everything but the negotiation runs on a task of its own, so that requests overlap and
     /// answers go out in the order in which they are ready.
     pub(super) fn dispatch(&mut self, header: Header, body: &[u8]) {
-        tracing::trace!(message_type = %header.message_type, message_id = header.id, "request");
         let (base, document) = match decode(body) {
             Ok(decoded) => decoded,
             Err(failure) => return self.answer(header, ActivityId::default(), Err(failure)),
         };
+        self.log_request(header, &document);
         self.agent.outbound.named(&base.container_id);
         let activity = base.activity_id;
         if !self.negotiated
@@ -132,6 +133,18 @@ impl Dispatcher {
             });
             answering.answer(header, activity, outcome);
         });
+    }
+
+    /// Whole requests are logged at the lowest level only, without what may be secret in them.
+    fn log_request(&self, header: Header, document: &Value) {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return;
+        }
+        let mut payload = document.clone();
+        if self.agent.options.scrub_logs {
+            log::scrub(&mut payload);
+        }
+        tracing::trace!(message_type = %header.message_type, message_id = header.id, %payload, "request");
     }
 
     fn negotiate(&mut self, header: Header, activity: ActivityId, document: &Value) {

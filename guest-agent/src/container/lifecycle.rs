@@ -9,7 +9,7 @@ use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
 use crate::process::{self, Relays, Wanted};
-use crate::runtime;
+use crate::{power, runtime};
 
 /// Lets init run, with its streams connected to the host's ports.
 pub(crate) async fn start(
@@ -68,9 +68,7 @@ pub(crate) async fn shutdown(agent: &Agent, id: &ContainerId, signal: i32) -> Re
 
 fn power_off() -> ! {
     tracing::info!("the host asked for the end of the machine");
-    nix::unistd::sync();
-    // Returns only on failure.
-    let Err(error) = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
+    let error = power::end(power::End::Off);
     tracing::error!(%error, "powering off");
     // With status 0, PID 1 powers off as well.
     std::process::exit(0)

@@ -35,6 +35,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// An agent without containers and without a connection.
     pub(crate) fn new(options: Options, runtime: Rc<runtime::Client>) -> Rc<Self> {
+        let storage = Storage::new(options.verity.clone());
         Rc::new(Self {
             options,
             runtime,
@@ -42,7 +43,7 @@ impl Agent {
             containers: Containers::default(),
             policy_set: Cell::default(),
             filters: Filters::default(),
-            storage: Storage::default(),
+            storage,
             outbound: Outbound::default(),
         })
     }

@@ -4,22 +4,33 @@ mod agent;
 mod options;
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
 pub(crate) use agent::Agent;
 pub(crate) use options::Options;
 
-use crate::log::Log;
-use crate::{bridge, cgroup, runtime};
+use crate::log::{self, Admission, Log, RateLimit, Writer};
+use crate::{bridge, cgroup, clock, runtime};
 
 /// Threads for file-system work that blocks; they end when idle.
-const BLOCKING_THREADS: usize = 2;
+const BLOCKING_THREADS: usize = 4;
+
+/// Time for the host to read the log's last lines.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Output of container workers that is logged at once, and the pause between further lines.
+const WORKER_BURST: u32 = 50;
+const WORKER_PAUSE: Duration = Duration::from_millis(200);
+/// A longer line of theirs is logged in pieces.
+const LONGEST_LINE: u64 = 4096;
 
 /// Why the agent cannot start. All of it ends the machine.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +58,25 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the agent cannot go on");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(options: Options) -> Result<(), Error> {
     let prepared = prepare(&options);
     // Before there can be threads, and before there is a log: libcontainer would fill it in the workers.
     let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()));
-    start_log(&options)?;
-    prepared?;
-    let workers = workers?;
+    let log = match start_log(&options) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("gcs: {}", bridge::with_causes(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = prepared.and(workers).and_then(|workers| run(options, workers));
+    if let Err(error) = &result {
+        tracing::error!(error = error as &dyn std::error::Error, "the agent cannot go on");
+    }
+    log.flush(LAST_WORDS);
+    ExitCode::from(u8::from(result.is_err()))
+}
+
+fn run(options: Options, workers: runtime::ParentHandle) -> Result<(), Error> {
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -84,23 +98,24 @@ fn prepare(options: &Options) -> Result<(), Error> {
     Ok(cgroup::prepare(options.memory_reserve)?)
 }
 
-fn start_log(options: &Options) -> Result<(), Error> {
-    let file = match &options.log_file {
-        None => None,
+fn start_log(options: &Options) -> Result<Writer, Error> {
+    let sink = match &options.log_file {
+        None => File::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(io("opening the log"))?),
         Some(path) => {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(io("creating the log's directory"))?;
             }
             let mut open = fs::OpenOptions::new();
             let open = open.write(true).create(true).truncate(true).mode(0o600);
-            Some(open.open(path).map_err(io("opening the log file"))?)
+            open.open(path).map_err(io("opening the log file"))?
         }
     };
-    let log = Log::new(options.log_format, options.log_level, file);
+    let log = Log::start(options.log_format, options.log_level, sink).map_err(io("starting the log"))?;
+    let writer = log.writer();
     // Fails only if a subscriber is set already, and nobody else sets one.
     let _ = tracing::subscriber::set_global_default(log);
     std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "a task of the agent panicked")));
-    Ok(())
+    Ok(writer)
 }
 
 async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), Error> {
@@ -109,6 +124,10 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
     let output =
         pipe::Receiver::from_owned_fd_unchecked(workers.output).map_err(io("reading the worker parent"))?;
     tokio::task::spawn_local(log_worker_output(output));
+    tokio::task::spawn_local(log_kernel(options.kmsg_level));
+    if !options.disable_time_sync {
+        tokio::task::spawn_local(clock::follow());
+    }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
     let agent = Agent::new(options, runtime);
     tokio::select! {
@@ -122,8 +141,17 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
 async fn log_worker_output(output: pipe::Receiver) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
-    while let Ok(1..) = output.read_until(b'\n', &mut line).await {
-        tracing::warn!(output = %String::from_utf8_lossy(&line).trim_end(), "container worker");
+    let mut limit = RateLimit::new(WORKER_BURST, WORKER_PAUSE);
+    while let Ok(1..) = (&mut output).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+        if let Admission::Log(left_out) = limit.admit() {
+            tracing::warn!(left_out, output = %String::from_utf8_lossy(&line).trim_end(), "container worker");
+        }
         line.clear();
+    }
+}
+
+async fn log_kernel(level: u8) {
+    if let Err(error) = log::forward_kernel_messages(level).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the kernel's messages are not forwarded");
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use tracing::Level;
 
 use crate::log::Format;
+use crate::storage::VerityPolicy;
 
 /// What the flags say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) scrub_logs: bool,
     /// `-initial-policy-stance`: `deny` needs a policy engine, which this agent does not have.
     pub(crate) deny_by_default: bool,
+    /// `-require-verity` and `-verity-root`: what read-only layers have to fulfil.
+    pub(crate) verity: VerityPolicy,
 }
 
 impl Default for Options {
@@ -53,6 +56,7 @@ impl Default for Options {
             disable_time_sync: false,
             scrub_logs: true,
             deny_by_default: false,
+            verity: VerityPolicy::default(),
         }
     }
 }
@@ -69,6 +73,8 @@ const FLAGS: &[(&str, Flag)] = &[
     ("use-inouterr", Flag::Switch(|options, on| options.use_stdio = on)),
     ("disable-time-sync", Flag::Switch(|options, on| options.disable_time_sync = on)),
     ("scrub-logs", Flag::Switch(|options, on| options.scrub_logs = on)),
+    ("require-verity", Flag::Switch(|options, on| options.verity.required = on)),
+    ("verity-root", Flag::Value(|options, text| root_hash(text).map(|hash| options.verity.roots.push(hash)))),
     ("loglevel", Flag::Value(|options, text| level(text).map(|level| options.log_level = level))),
     ("log-format", Flag::Value(|options, text| format(text).map(|format| options.log_format = format))),
     (
@@ -125,6 +131,12 @@ fn stance(text: &str) -> Option<bool> {
         "deny" => Some(true),
         _ => None,
     }
+}
+
+/// A SHA-256 in hexadecimal; the flag may be repeated, for there are several layers.
+fn root_hash(text: &str) -> Option<String> {
+    let valid = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    valid.then(|| text.to_ascii_lowercase())
 }
 
 fn non_empty(text: &str) -> Option<String> {
@@ -201,20 +213,30 @@ mod tests {
         let options = parse(
             "--v4=false -use-inouterr --loglevel=panic -log-format=text -logfile /x -core-dump-location |y \
              -kmsgLogLevel 7 -root-mem-reserve-bytes 1 -gcs-mem-limit-bytes 2 -disable-time-sync \
-             -scrub-logs=false -initial-policy-stance deny",
+             -scrub-logs=false -initial-policy-stance deny -require-verity -verity-root \
+             ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789",
         )
         .unwrap();
         assert!(
             !options.protocol_v4 && options.use_stdio && options.disable_time_sync && !options.scrub_logs
         );
         assert_eq!((options.memory_reserve, options.memory_alarm, options.kmsg_level), (1, 2, 7));
-        assert!(options.deny_by_default);
+        assert!(options.deny_by_default && options.verity.required);
+        assert!(options.verity.roots[0].starts_with("abcdef"), "{:?}", options.verity);
     }
 
     #[test]
     fn unknown_flags_and_values_are_errors() {
-        for bad in ["-x", "v4", "-loglevel", "-loglevel loud", "-v4=perhaps", "-kmsgLogLevel -1", "-v4 extra"]
-        {
+        for bad in [
+            "-x",
+            "v4",
+            "-loglevel",
+            "-loglevel loud",
+            "-v4=perhaps",
+            "-verity-root abc",
+            "-kmsgLogLevel -1",
+            "-v4 extra",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

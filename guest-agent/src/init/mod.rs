@@ -1,12 +1,14 @@
 //! PID 1 (spec sections 14.2 and 14.3): prepares the machine, starts one program, and from then on only reaps.
 //!
-//! It never runs agent code. When the program ends, so does the machine: with status 0 it is powered off,
-//! otherwise PID 1 exits with the program's status, which the kernel answers with a panic, and `panic=-1` with a
-//! reset that hosts see.
+//! It never runs agent code. When the program ends, so does the machine: with status 0 it is powered off, otherwise
+//! the reason is said on the console and the log port and the machine is reset, which hosts can tell apart. It does not
+//! depend on `panic=-1`, and it never just hangs.
 
 mod cgroups;
+mod console;
 mod entropy;
 mod kmsg;
+mod last_words;
 mod loopback;
 mod modules;
 mod mounts;
@@ -24,6 +26,7 @@ use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 use options::Options;
 
+use crate::power::{self, End};
 use crate::sys;
 
 /// The environment of the main program.
@@ -67,6 +70,7 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.0, OPEN_FILES.1).map_err(system("limiting open files"))?;
     mounts::mount_all()?;
     let kmsg = Kmsg::open();
+    console::connect(&kmsg);
     // The kernel's time stamps make a boot profile of these.
     kmsg.info("init: file systems are mounted");
     let options = Options::parse(args)?;
@@ -82,13 +86,25 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
         entropy::seed(port, &kmsg);
     }
     kmsg.info("init: starting the main program");
-    let main = start(&options.program)?;
+    let mut main = start(&options.program)?;
+    let mut name = &options.program;
+    if let Some(shell) = &options.shell {
+        // As long as somebody looks around, the machine stays.
+        main = start(shell)?;
+        name = shell;
+    }
     load_rest_of_modules(&kmsg);
     let status = reap::until_exit(main).map_err(system("reaping"))?;
-    kmsg.info(&format!("init: {:?} ended with status {status}", options.program.first()));
-    if status == 0 {
-        power_off();
-    }
+    let end = if status == 0 {
+        kmsg.info("init: powering off");
+        End::Off
+    } else {
+        last_words::say(name, status, &kmsg);
+        End::Reset
+    };
+    let error = power::end(end);
+    kmsg.error(&format!("init: ending the machine: {error}"));
+    // The kernel panics, which is the only end left.
     Ok(status)
 }
 
@@ -117,11 +133,4 @@ fn load_rest_of_modules(kmsg: &Kmsg) {
         }
         Err(error) => kmsg.warning(&format!("init: forking the module loader: {error}")),
     }
-}
-
-/// Flushes file systems and turns the machine off; does not return.
-fn power_off() {
-    nix::unistd::sync();
-    // Fails only without the right to do it, and then the caller's exit ends the machine less nicely.
-    let _ = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);
 }

@@ -11,8 +11,10 @@ pub(super) struct Options {
     pub(super) entropy_port: Option<VsockPort>,
     /// Make `/etc` and `/var` writable over a read-only root.
     pub(super) writable_overlays: bool,
-    /// The main program and its arguments; never empty.
+    /// The program and its arguments; never empty.
     pub(super) program: Vec<OsString>,
+    /// A shell that is started as well; the machine lives as long as it does (`-d`).
+    pub(super) shell: Option<Vec<OsString>>,
 }
 
 /// A kernel command line that PID 1 does not understand.
@@ -26,7 +28,8 @@ const DEFAULT_PROGRAM: [&str; 4] = ["/bin/gcs", "-loglevel", "debug", "-logfile=
 impl Options {
     /// Reads options until the first word that is none, like POSIX `getopt`.
     pub(super) fn parse(args: Vec<OsString>) -> Result<Self, Error> {
-        let mut options = Self { entropy_port: None, writable_overlays: false, program: Vec::new() };
+        let mut options =
+            Self { entropy_port: None, writable_overlays: false, program: Vec::new(), shell: None };
         let mut shell = None;
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
@@ -46,11 +49,10 @@ impl Options {
             }
         }
         options.program.extend(args);
-        if options.program.is_empty() {
-            options.program = match shell {
-                Some(shell) => vec![shell],
-                None => DEFAULT_PROGRAM.map(OsString::from).to_vec(),
-            };
+        match (options.program.is_empty(), shell) {
+            (true, Some(shell)) => options.program = vec![shell],
+            (true, None) => options.program = DEFAULT_PROGRAM.map(OsString::from).to_vec(),
+            (false, shell) => options.shell = shell.map(|shell| vec![shell]),
         }
         Ok(options)
     }
@@ -92,6 +94,8 @@ mod tests {
     fn without_a_program_the_agent_runs_alone() {
         assert_eq!(parse("").unwrap().program[0], "/bin/gcs");
         assert_eq!(parse("-d /bin/sh").unwrap().program, ["/bin/sh"]);
+        let both = parse("-d /bin/sh /bin/gcs -v4").unwrap();
+        assert_eq!((both.program.len(), both.shell), (2, Some(vec!["/bin/sh".into()])));
         assert_eq!(parse("-e1 -- -x").unwrap().program, ["-x"]);
     }
 

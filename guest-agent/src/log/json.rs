@@ -3,8 +3,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{self, Write};
-use std::sync::Mutex;
+use std::io;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,8 +12,13 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use super::writer::Writer;
+
 /// Longest text of one field in bytes; hosts forward messages in small packets.
 const MAX_TEXT: usize = 4096;
+
+/// A field that becomes `message` beside the event's own `msg`.
+pub(super) const MESSAGE_FIELD: &str = "kernel_message";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,37 +29,47 @@ pub(crate) enum Format {
     Text,
 }
 
-/// The subscriber that writes the lines.
+/// The subscriber that makes the lines.
 pub(crate) struct Log {
     format: Format,
     level: Level,
-    /// A file instead of stderr.
-    file: Option<Mutex<File>>,
+    writer: Writer,
 }
 
 impl Log {
-    /// A log of everything down to `level`; without `file` it goes to stderr.
-    pub(crate) fn new(format: Format, level: Level, file: Option<File>) -> Self {
-        Self { format, level, file: file.map(Mutex::new) }
-    }
-
-    fn write(&self, line: &[u8]) -> io::Result<()> {
-        match &self.file {
-            Some(file) => file.lock().map_err(|_| io::ErrorKind::Other)?.write_all(line),
-            None => io::stderr().lock().write_all(line),
-        }
-    }
-
-    fn line(&self, level: Level, fields: Map<String, Value>) -> Vec<u8> {
-        let time = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Nanos, true);
-        let level = level_name(level);
-        let mut line = match self.format {
-            Format::Json => json_line(level, time, fields),
-            Format::Text => text_line(level, &time, &fields),
+    /// A log of everything down to `level` that is written to `sink` by a thread of its own.
+    pub(crate) fn start(format: Format, level: Level, sink: File) -> io::Result<Self> {
+        let notice = move |dropped: u64| {
+            let mut fields = Map::new();
+            fields.insert("message".to_owned(), "log lines were dropped".into());
+            fields.insert("count".to_owned(), dropped.into());
+            line(format, Level::WARN, fields)
         };
-        line.push(b'\n');
-        line
+        Ok(Self { format, level, writer: Writer::start(sink, notice)? })
     }
+
+    /// What waits to be written.
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+}
+
+fn line(format: Format, level: Level, fields: Map<String, Value>) -> Vec<u8> {
+    let time = DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Nanos, true);
+    let level = level_name(level);
+    let mut line = match format {
+        Format::Json => json_line(level, time, fields),
+        Format::Text => text_line(level, &time, &fields),
+    };
+    line.push(b'\n');
+    line
+}
+
+/// A line of a process that ends without a log of its own.
+pub(crate) fn fatal_line(message: &str) -> Vec<u8> {
+    let mut fields = Map::new();
+    fields.insert("message".to_owned(), message.into());
+    line(Format::Json, Level::ERROR, fields)
 }
 
 fn level_name(level: Level) -> &'static str {
@@ -75,6 +89,7 @@ fn json_line(level: &str, time: String, mut fields: Map<String, Value>) -> Vec<u
     object.insert("msg".to_owned(), message);
     object.insert("time".to_owned(), time.into());
     for (key, value) in fields {
+        let key = if key == MESSAGE_FIELD { "message".to_owned() } else { key };
         // An event's own field must not hide one of ours.
         object.entry(key).or_insert(value);
     }
@@ -100,8 +115,7 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
-        // There is nowhere to report that a log line was lost.
-        let _ = self.write(&self.line(*event.metadata().level(), fields.0));
+        self.writer.send(line(self.format, *event.metadata().level(), fields.0));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -165,18 +179,18 @@ mod tests {
         fields.insert("message".to_owned(), "hello \"you\"\n".into());
         fields.insert("cid".to_owned(), "c1".into());
         fields.insert("time".to_owned(), "mine".into());
+        fields.insert(MESSAGE_FIELD.to_owned(), "oops".into());
         fields
     }
 
     #[test]
     fn a_json_line_is_one_object_with_the_fields_that_hosts_read() {
-        let log = Log::new(Format::Json, Level::INFO, None);
-        let line = log.line(Level::WARN, fields());
+        let line = line(Format::Json, Level::WARN, fields());
         assert_eq!(line.split_inclusive(|byte| *byte == b'\n').count(), 1);
         let object: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(object["level"], "warning");
         assert_eq!(object["msg"], "hello \"you\"\n");
-        assert_eq!(object["cid"], "c1");
+        assert_eq!((&object["cid"], &object["message"]), (&"c1".into(), &"oops".into()));
         assert!(DateTime::parse_from_rfc3339(object["time"].as_str().unwrap()).is_ok());
     }
 

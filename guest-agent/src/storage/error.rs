@@ -58,6 +58,28 @@ pub(crate) enum Error {
         #[source]
         source: lcow_disk::ext4::mkfs::MkfsError,
     },
+    /// A mapped device.
+    #[error(transparent)]
+    DeviceMapper(#[from] super::device_mapper::Error),
+    /// A layer that is not what it has to be.
+    #[error("the layer {path} is refused: {reason}", path = .path.display())]
+    Verity {
+        /// The device or its mount path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An assigned device did not show up.
+    #[error("no PCI device appeared at VMBus device {id} within {seconds} s")]
+    NoPciDevice {
+        /// The VMBus device.
+        id: String,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// The host's server.
+    #[error(transparent)]
+    Dial(#[from] crate::transport::DialError),
     /// A request that cannot be honoured.
     #[error("{0}")]
     Invalid(String),

@@ -29,6 +29,17 @@ pub(super) fn detect(device: &Path) -> Result<Option<&'static str>, Error> {
     }
 }
 
+/// The length of `device` in bytes.
+pub(super) fn size(device: &Path) -> Result<u64, Error> {
+    let mut file = File::open(device).map_err(Error::io("opening", device))?;
+    file.seek(SeekFrom::End(0)).map_err(Error::io("measuring", device))
+}
+
+/// Makes an ext4 on all of `device`.
+pub(crate) fn format_ext4(device: &Path) -> Result<(), Error> {
+    format(device, "ext4")
+}
+
 /// Makes a file system of type `kind` on all of `device`.
 pub(super) fn format(device: &Path, kind: &str) -> Result<(), Error> {
     if kind != "ext4" {

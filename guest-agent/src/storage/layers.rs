@@ -60,23 +60,30 @@ impl Plan {
     }
 
     fn mount(&self) -> Result<(), Error> {
-        let data = self.data()?;
         if let Some(scratch) = &self.scratch {
             mounts::create_directory(&scratch.join("upper"), MODE)?;
             mounts::create_directory(&scratch.join("work"), MODE)?;
         }
         mounts::create_directory(&self.root, MODE)?;
-        let flags = if self.scratch.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
-        mounts::mount(Path::new("overlay"), &self.root, "overlay", flags, &data).inspect_err(|_| {
+        self.mount_union().inspect_err(|_| {
             // The mount's own error is what matters.
             let _ = std::fs::remove_dir(&self.root);
         })
     }
 
+    fn mount_union(&self) -> Result<(), Error> {
+        if let ([only], None) = (&self.lower[..], &self.scratch) {
+            // An overlay of one layer without a place for changes is refused by the kernel, and would be the layer itself.
+            return mounts::bind_read_only(Path::new(only), &self.root);
+        }
+        let flags = if self.scratch.is_some() { MsFlags::empty() } else { MsFlags::MS_RDONLY };
+        mounts::mount(Path::new("overlay"), &self.root, "overlay", flags, &self.data()?)
+    }
+
     fn bind_bundle(&self, source: &Path) -> Result<(), Error> {
         mounts::create_directory(source, MODE)?;
         mounts::create_directory(&self.bundle, MODE)?;
-        mounts::mount(source, &self.bundle, "", MsFlags::MS_BIND, "")
+        mounts::bind(source, &self.bundle)
     }
 }
 
@@ -85,6 +92,7 @@ impl Storage {
     pub(crate) async fn add_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
         let id = ContainerId(layers.container_id.clone());
         let plan = Plan::new(layers)?;
+        self.check_layers(&plan)?;
         super::modules_loaded().await;
         let bundle = plan.bundle.clone();
         let bound = blocking(move || {
@@ -107,16 +115,35 @@ impl Storage {
         Ok(())
     }
 
+    /// Where the agent demands hash trees, only what it has mounted with one may become part of a root.
+    fn check_layers(&self, plan: &Plan) -> Result<(), Error> {
+        let unverified = plan.lower.iter().map(Path::new).find(|path| !self.is_verified(path));
+        match unverified {
+            Some(path) if self.verity.demands() => Err(Error::Verity {
+                path: path.to_owned(),
+                reason: "it was not mounted through dm-verity, and the agent demands that".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the union down.
     pub(crate) async fn remove_layers(&self, layers: CombinedLayers) -> Result<(), Error> {
         let root = PathBuf::from(layers.container_root_path);
         blocking(move || mounts::unmount_and_remove(&root)).await
     }
 
+    /// Whose bundle, bound to a scratch disk, the union at `root` belongs to.
+    pub(crate) fn owner_of(&self, root: &str) -> Option<ContainerId> {
+        let bundle = Path::new(root).parent()?;
+        let binds = self.bundle_binds.borrow();
+        binds.iter().find(|(_, bound)| *bound == bundle).map(|(id, _)| id.clone())
+    }
+
     /// Undoes the bind of a container's bundle, if there is one.
     pub(crate) async fn release_bundle(&self, id: &ContainerId) -> Result<(), Error> {
         let Some(bundle) = self.bundle_binds.borrow().get(id).cloned() else { return Ok(()) };
-        blocking(move || mounts::unmount(&bundle)).await?;
+        blocking(move || mounts::unmount_and_remove(&bundle)).await?;
         self.bundle_binds.borrow_mut().remove(id);
         Ok(())
     }

@@ -1,51 +1,37 @@
 //! `MappedVirtualDisk` (spec section 6.1).
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::symlink;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::thread;
 use std::time::Duration;
 
 use lcow_protocol::settings::MappedVirtualDisk;
 use nix::mount::MsFlags;
 
+use super::device_mapper::{Name, Origin, Target};
 use super::scsi::{self, Address};
-use super::{Error, Storage, blocking, filesystem, mounts};
+use super::setup::{self, Kind, Mount, Setup};
+use super::stack::Stack;
+use super::verity::{self, Policy};
+use super::{Error, Storage, blocking, filesystem};
 
 /// A file system that is not there at once may come a moment later.
 const SECOND_LOOK: Duration = Duration::from_millis(500);
-/// Mode of the directories that are made for mount points.
-const MODE: u32 = 0o700;
-
-/// What was set up at a mount path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Setup {
-    /// A mounted file system.
-    Mounted,
-    /// A link to the block device.
-    Linked,
-}
 
 impl Storage {
     /// Waits for the disk and mounts it, or links to it.
     pub(crate) async fn add_disk(&self, disk: MappedVirtualDisk) -> Result<(), Error> {
-        if disk.encrypted {
-            return Err(Error::Invalid("encrypted disks are not supported by this agent".to_owned()));
-        }
         let address = Address { controller: disk.controller, lun: disk.lun };
         let device = scsi::wait_for(address, disk.partition).await?;
         if disk.mount_path.is_empty() {
             return Ok(());
         }
-        let target = mount_path(&disk.mount_path)?;
-        let setup = if disk.block_dev {
-            link(&device, &target)?;
-            Setup::Linked
-        } else {
-            mount_disk(device, target.clone(), disk).await?;
-            Setup::Mounted
-        };
-        self.disks.borrow_mut().insert(target, setup);
+        let target = setup::mount_path(&disk.mount_path)?;
+        let (path, policy) = (target.clone(), self.verity.clone());
+        let setup = blocking(move || set_up(device, &path, &disk, &policy)).await?;
+        self.remember(target, setup);
         Ok(())
     }
 
@@ -54,72 +40,93 @@ impl Storage {
         if disk.mount_path.is_empty() {
             return Ok(());
         }
-        let target = mount_path(&disk.mount_path)?;
-        let remembered = self.disks.borrow().get(&target).copied();
-        let asked = if disk.block_dev { Setup::Linked } else { Setup::Mounted };
-        match remembered.unwrap_or(asked) {
-            Setup::Linked => remove_link(&target)?,
-            Setup::Mounted => {
-                let target = target.clone();
-                blocking(move || mounts::unmount_and_remove(&target)).await?;
-            }
-        }
-        self.disks.borrow_mut().remove(&target);
-        Ok(())
+        let asked = if disk.block_dev { Kind::Linked } else { Kind::Mounted };
+        self.take_down(setup::mount_path(&disk.mount_path)?, asked).await
     }
 }
 
-fn mount_path(text: &str) -> Result<PathBuf, Error> {
-    let path = PathBuf::from(text);
-    let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
-    if path.is_absolute() && plain && path != Path::new("/") {
-        Ok(path)
+/// Everything after the disk is there. A failing step undoes those before it.
+fn set_up(device: PathBuf, target: &Path, disk: &MappedVirtualDisk, policy: &Policy) -> Result<Setup, Error> {
+    let origin = Origin::Scsi(Address { controller: disk.controller, lun: disk.lun }, disk.partition);
+    let mut verified = false;
+    let mut stack = Stack::on(device);
+    if disk.encrypted {
+        stack = encrypt(stack, &origin)?;
+    } else if disk.read_only {
+        let policy = if disk.block_dev { &Policy::default() } else { policy };
+        (stack, verified) = verify(stack, &origin, policy)?;
+    }
+    let shown = if disk.block_dev {
+        setup::link(stack.node(), target).map(|()| Kind::Linked)
     } else {
-        Err(Error::Invalid(format!("MountPath {text:?} is not an absolute path")))
-    }
-}
-
-fn link(device: &Path, target: &Path) -> Result<(), Error> {
-    if let Some(parent) = target.parent() {
-        mounts::create_directory(parent, MODE)?;
-    }
-    symlink(device, target).map_err(Error::io("linking", target))
-}
-
-fn remove_link(target: &Path) -> Result<(), Error> {
-    match fs::remove_file(target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", target)(error)),
-        _ => Ok(()),
-    }
-}
-
-async fn mount_disk(device: PathBuf, target: PathBuf, disk: MappedVirtualDisk) -> Result<(), Error> {
-    let mut detected = filesystem::detect(&device)?;
-    // A disk that is about to be formatted has nothing to wait for.
-    if detected.is_none() && !disk.ensure_filesystem {
-        tokio::time::sleep(SECOND_LOOK).await;
-        detected = filesystem::detect(&device)?;
-    }
-    let kind = match (disk.filesystem.as_str(), detected) {
-        ("", None) => return Err(Error::UnknownFilesystem(device)),
-        ("", Some(kind)) | (kind, _) => kind.to_owned(),
+        mount(stack.node(), target, disk).map(|()| Kind::Mounted)
     };
-    blocking(move || {
-        if disk.ensure_filesystem && detected != Some(kind.as_str()) {
-            filesystem::format(&device, &kind)?;
+    match shown {
+        Ok(kind) => Ok(Setup::on(kind, stack, verified)),
+        Err(error) => {
+            stack.undo();
+            Err(error)
         }
-        let existed = target.is_dir();
-        mounts::create_directory(&target, MODE)?;
-        let (flags, data) =
-            if disk.read_only { (MsFlags::MS_RDONLY, "noload") } else { (MsFlags::empty(), "") };
-        let mounted = mounts::mount(&device, &target, &kind, flags, data).and_then(|()| {
-            mounts::propagate(&target, &disk.options).inspect_err(|_| drop(mounts::unmount(&target)))
-        });
-        if mounted.is_err() && !existed {
-            // The mount's own error is what matters.
-            let _ = fs::remove_dir(&target);
+    }
+}
+
+/// Opens a read-only layer through dm-verity if it has a hash tree; tells whether it has.
+pub(super) fn verify(stack: Stack, origin: &Origin, policy: &Policy) -> Result<(Stack, bool), Error> {
+    let tree = match verity::tree_of(stack.node(), policy) {
+        Ok(tree) => tree,
+        Err(error) => {
+            stack.undo();
+            return Err(error);
         }
-        mounted
-    })
-    .await
+    };
+    let Some(tree) = tree else { return Ok((stack, false)) };
+    let name = Name::verity(origin, &tree.root.to_string())
+        .ok_or_else(|| Error::Invalid(format!("{origin} has no name as a mapped device")))?;
+    let target = Target::Verity { device: stack.node().to_owned(), tree };
+    Ok((stack.push(name, &target)?, true))
+}
+
+/// Puts dm-crypt on a disk, with a key that nobody knows and that is gone with the device.
+fn encrypt(stack: Stack, origin: &Origin) -> Result<Stack, Error> {
+    let device = stack.node().to_owned();
+    let name = Name::crypt(origin)
+        .ok_or_else(|| Error::Invalid(format!("{origin} has no name as a mapped device")))?;
+    let length_bytes = filesystem::size(&device)?;
+    // Blocks until the kernel's generator has been seeded.
+    let source = Path::new("/dev/random");
+    let mut key = [0; 64];
+    let mut random = File::open(source).map_err(Error::io("opening", source))?;
+    random.read_exact(&mut key).map_err(Error::io("reading", source))?;
+    let target = Target::Crypt { device, length_bytes, key };
+    Ok(stack.push(name, &target)?)
+}
+
+fn mount(device: &Path, target: &Path, disk: &MappedVirtualDisk) -> Result<(), Error> {
+    let wanted = wanted_filesystem(disk);
+    // What an encrypted disk showed before cannot be known; what it shows now is rubbish.
+    let mut detected = if disk.encrypted { None } else { filesystem::detect(device)? };
+    // A disk that is about to be formatted has nothing to wait for.
+    if detected.is_none() && !disk.ensure_filesystem && !disk.encrypted {
+        thread::sleep(SECOND_LOOK);
+        detected = filesystem::detect(device)?;
+    }
+    let kind = match (wanted, detected) {
+        ("", None) => return Err(Error::UnknownFilesystem(device.to_owned())),
+        ("", Some(kind)) | (kind, _) => kind,
+    };
+    if disk.ensure_filesystem && detected != Some(kind) {
+        filesystem::format(device, kind)?;
+    }
+    let (flags, data) = if disk.read_only { (MsFlags::MS_RDONLY, "noload") } else { (MsFlags::empty(), "") };
+    Mount { kind, flags, data, options: &disk.options }.make(device, target)
+}
+
+/// Hosts ask for xfs on encrypted scratch disks. Nobody can tell from outside what is on one, and ext4 is what we can make.
+fn wanted_filesystem(disk: &MappedVirtualDisk) -> &str {
+    static SAID: Once = Once::new();
+    if disk.encrypted && disk.ensure_filesystem && disk.filesystem == "xfs" {
+        SAID.call_once(|| tracing::info!("encrypted scratch disks are made with ext4 instead of xfs"));
+        return "ext4";
+    }
+    &disk.filesystem
 }

@@ -1,12 +1,20 @@
-//! Disks, layers and what is mounted of them (spec section 6.1, 6.2, 6.5 and 9).
+//! Disks, layers and what is mounted of them (spec sections 6.1 to 6.7 and 9).
 
+mod device_mapper;
 mod error;
 mod filesystem;
 mod layers;
 mod mapped_disk;
 mod mounts;
+mod plan9;
 mod scsi;
+mod setup;
+mod stack;
 mod tree;
+mod verity;
+mod vpci;
+mod vpmem;
+mod walk;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,16 +26,29 @@ use lcow_protocol::ContainerId;
 use crate::boot_modules;
 
 pub(crate) use error::Error;
+pub(crate) use filesystem::format_ext4;
 pub(crate) use mounts::is_mount_point;
+pub(crate) use mounts::overlay_directory;
 pub(crate) use scsi::Address as ScsiAddress;
+pub(crate) use verity::Policy as VerityPolicy;
+pub(crate) use vpci::wait_for as wait_for_pci_device;
 
 /// What was set up for the host, so that taking it down does not depend on what the host repeats.
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
+    /// What layers have to fulfil.
+    verity: VerityPolicy,
     /// By mount path.
-    disks: RefCell<HashMap<PathBuf, mapped_disk::Setup>>,
+    setups: RefCell<HashMap<PathBuf, setup::Setup>>,
     /// Bundles that are binds of a directory on a scratch disk, by container.
     bundle_binds: RefCell<HashMap<ContainerId, PathBuf>>,
+}
+
+impl Storage {
+    /// Nothing set up yet.
+    pub(crate) fn new(verity: VerityPolicy) -> Self {
+        Self { verity, ..Self::default() }
+    }
 }
 
 /// How long PID 1 may take to load the modules for disks.

@@ -122,11 +122,10 @@ pub(super) async fn wait_for(address: Address, partition: u64) -> Result<PathBuf
             other => other?,
         };
         if let Some(name) = name {
-            let node = Path::new("/dev").join(name);
-            match fs::File::open(&node) {
-                Ok(_) => return Ok(node),
-                Err(error) if is_not_there_yet(&error) => {}
-                Err(error) => return Err(Error::io("opening", &node)(error)),
+            let path = Path::new("/dev").join(name);
+            let node = path.clone();
+            if super::blocking(move || can_be_opened(&node)).await? {
+                return Ok(path);
             }
         }
         if Instant::now() >= deadline {
@@ -137,8 +136,13 @@ pub(super) async fn wait_for(address: Address, partition: u64) -> Result<PathBuf
     }
 }
 
-fn is_not_there_yet(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENXIO))
+/// Whether the device is there yet; opening it may take as long as the disk likes.
+fn can_be_opened(node: &Path) -> Result<bool, Error> {
+    match fs::File::open(node) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENXIO)) => Ok(false),
+        Err(error) => Err(Error::io("opening", node)(error)),
+    }
 }
 
 /// Lets go of a disk that the host is about to take away. One that is gone is fine.

@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::pty::Winsize;
 use nix::unistd::{ForkResult, Pid};
 
+pub(crate) mod device_mapper;
+
 mod raw {
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, nix::pty::Winsize);
     nix::ioctl_write_int_bad!(set_controlling_terminal, libc::TIOCSCTTY);
@@ -159,6 +161,16 @@ pub(crate) fn async_fd(
 ) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
     // SAFETY: an `OwnedFd` that the result owns is the same open descriptor for as long as it is registered.
     Ok(unsafe { tokio::io::unix::AsyncFd::register(fd) }?)
+}
+
+/// Lets the system's clock run faster or slower until it has gained `micros` microseconds (`adjtime(3)`).
+pub(crate) fn slew_clock(micros: i64) -> nix::Result<()> {
+    // SAFETY: all fields of `timex` are integers, for which zero is valid.
+    let mut request: libc::timex = unsafe { std::mem::zeroed() };
+    request.modes = libc::ADJ_OFFSET_SINGLESHOT;
+    request.offset = micros;
+    // SAFETY: the kernel reads and writes one `timex`, which lives until the call returns.
+    Errno::result(unsafe { libc::adjtimex(&raw mut request) }).map(drop)
 }
 
 /// A child that has ended, and its status: 128 plus the number for a signal.

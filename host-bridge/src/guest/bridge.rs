@@ -148,6 +148,11 @@ impl Guest {
         }
     }
 
+    /// Listens on a port of the host for this guest, such as that of a 9P server, until the listener is dropped.
+    pub fn listen_on(&self, port: VsockPort) -> Result<Listener, TransportError> {
+        self.shared.transport.listen(port)
+    }
+
     /// Listens on a fresh stdio port, from 0x40000001 upward (guest protocol, section 2.1).
     pub(super) fn listen(&self) -> Result<Listener, TransportError> {
         loop {

@@ -16,6 +16,7 @@ const DISK: &[(&str, &str)] = &[
 const HYPER_V: &[(&str, &str)] = &[
     ("CONFIG_HYPERV_STORAGE", "disks under Hyper-V"),
     ("CONFIG_BLK_DEV_PMEM", "root=/dev/pmem0, which hosts choose first"),
+    ("CONFIG_ND_CLAIM", "without it no driver takes persistent memory"),
     ("CONFIG_ACPI_NFIT", "persistent memory as Hyper-V announces it"),
 ];
 
@@ -101,14 +102,19 @@ mod tests {
 
     const WANTED: Wanted = Wanted { output: "rootfs.vhd", verity: true, partition: true };
 
+    /// The tailored kernel's configuration, with what its options select.
+    fn tailored() -> KernelConfig {
+        KernelConfig::parse(&format!("{LCOW_CONFIG}\nCONFIG_ND_CLAIM=y\n"))
+    }
+
     #[test]
     fn the_tailored_kernel_can_do_all_of_it() {
-        assert_eq!(missing(&KernelConfig::parse(LCOW_CONFIG), WANTED), []);
+        assert_eq!(missing(&tailored(), WANTED), []);
     }
 
     #[test]
     fn a_module_is_said_to_be_one() {
-        let config = LCOW_CONFIG.replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m");
+        let config = tailored().text().replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m");
         let error = require(&KernelConfig::parse(&config), "6.1", WANTED).unwrap_err().to_string();
         assert_eq!(
             error,

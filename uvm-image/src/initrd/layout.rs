@@ -19,7 +19,11 @@ const AGENT_NAMES: &[&str] = &[
     "/bin/vsockexec",
     "/bin/wait-paths",
     "/sbin/mkfs.ext4",
+    "/sbin/modprobe",
 ];
+
+/// Names of the agent's small versions of common programs; BusyBox's, where it is, can do more.
+const COMMON_NAMES: &[&str] = &["/bin/cat", "/bin/dmesg", "/bin/ls", "/bin/sh", "/bin/test"];
 
 const DIRECTORIES: &[(&str, u32)] = &[
     ("/bin", 0o755),
@@ -68,17 +72,27 @@ pub fn tree(agent: &Agent, kernel: &Selection, busybox: Option<&Busybox>) -> Tre
     if let Some(busybox) = busybox {
         add_busybox(&mut tree, busybox);
     }
+    for name in COMMON_NAMES {
+        let by_busybox =
+            busybox.is_some_and(|busybox| busybox.names.iter().any(|other| base(other) == base(name)));
+        if !by_busybox {
+            tree.symlink(name, AGENT);
+        }
+    }
     tree
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Adds busybox under all its names but ours, wherever in the search path they are.
 fn add_busybox(tree: &mut Tree, busybox: &Busybox) {
     const BUSYBOX: &str = "/bin/busybox";
-    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let ours: BTreeSet<String> = AGENT_NAMES.iter().chain([&AGENT]).map(|path| base(path)).collect();
+    let ours: BTreeSet<&str> = AGENT_NAMES.iter().chain([&AGENT]).map(|path| base(path)).collect();
     tree.file(BUSYBOX, 0o755, busybox.bytes.clone());
     for name in &busybox.names {
-        if !ours.contains(&base(name)) && !tree.contains(name) {
+        if !ours.contains(base(name)) && !tree.contains(name) {
             tree.symlink(name, BUSYBOX);
         }
     }
@@ -110,7 +124,7 @@ mod tests {
         }
         assert_eq!(node(&tree, "dev/console"), Some(&Node::CharDevice(5, 1)));
         assert!(node(&tree, "lib/modules/6.1.0/kernel/fs/ext4.ko").is_some());
-        assert!(node(&tree, "bin/sh").is_none());
+        assert_eq!(node(&tree, "bin/sh"), Some(&Node::Symlink("/bin/gcs".into())));
     }
 
     #[test]
@@ -119,6 +133,7 @@ mod tests {
         let names = ["bin/sh", "bin/busybox", "sbin/init", "usr/sbin/mkfs.ext4"].map(str::to_owned).to_vec();
         let tree = tree(&agent, &kernel, Some(&Busybox { bytes: b"busybox".to_vec(), names }));
         assert_eq!(node(&tree, "bin/sh"), Some(&Node::Symlink("/bin/busybox".into())));
+        assert_eq!(node(&tree, "bin/cat"), Some(&Node::Symlink("/bin/gcs".into())));
         assert_eq!(node(&tree, "bin/busybox"), Some(&Node::File(b"busybox".to_vec())));
         assert!(node(&tree, "sbin/init").is_none() && node(&tree, "usr/sbin/mkfs.ext4").is_none());
     }

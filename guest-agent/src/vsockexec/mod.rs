@@ -1,10 +1,13 @@
-//! `vsockexec [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM [ARGUMENT…]` (spec section 14.5): connects its standard
-//! streams to ports of the host and becomes PROGRAM.
+//! `vsockexec [-r] [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM [ARGUMENT…]` (spec section 14.5): connects its standard
+//! streams to ports of the host and becomes PROGRAM; with `-r` stays between them, so that connections can be replaced.
+
+mod relay;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use lcow_protocol::VsockPort;
@@ -13,14 +16,27 @@ use crate::{sys, transport};
 
 /// Runs the program.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
-    let Err(error) = run(args);
-    eprintln!("vsockexec: {error}");
-    ExitCode::FAILURE
+    match run(args) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("vsockexec: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The host port to which a command line that begins with us sends the program's errors, if it does.
+pub(crate) fn log_port(command_line: &[OsString]) -> Option<VsockPort> {
+    let (name, args) = command_line.split_first()?;
+    if Path::new(name).file_name()? != "vsockexec" {
+        return None;
+    }
+    Plan::parse(args.to_vec()).ok()?.streams.get(&2).copied()
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("{0}\nusage: vsockexec [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM [ARGUMENT…]")]
+    #[error("{0}\nusage: vsockexec [-r] [-i PORT] [-o PORT] [-e PORT] [--] PROGRAM [ARGUMENT…]")]
     Usage(String),
     #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
     Dial(#[from] transport::DialError),
@@ -30,8 +46,11 @@ enum Error {
     Exec { program: OsString, source: std::io::Error },
 }
 
-fn run(args: Vec<OsString>) -> Result<std::convert::Infallible, Error> {
+fn run(args: Vec<OsString>) -> Result<ExitCode, Error> {
     let plan = Plan::parse(args)?;
+    if plan.relayed {
+        return relay::run(&plan);
+    }
     let mut connections: BTreeMap<VsockPort, OwnedFd> = BTreeMap::new();
     for port in plan.streams.values() {
         if !connections.contains_key(port) {
@@ -49,6 +68,8 @@ fn run(args: Vec<OsString>) -> Result<std::convert::Infallible, Error> {
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
+    /// Stay in between.
+    relayed: bool,
     /// Standard stream to host port.
     streams: BTreeMap<RawFd, VsockPort>,
     program: OsString,
@@ -58,6 +79,7 @@ struct Plan {
 impl Plan {
     fn parse(args: Vec<OsString>) -> Result<Self, Error> {
         let mut streams = BTreeMap::new();
+        let mut relayed = false;
         let mut args = args.into_iter();
         let program = loop {
             let arg = args.next().ok_or_else(|| Error::Usage("no program given".to_owned()))?;
@@ -68,6 +90,10 @@ impl Plan {
             let Some(option) = text.strip_prefix('-') else { break arg };
             let (flag, attached) = option.split_at(option.len().min(1));
             let stream = match flag {
+                "r" if attached.is_empty() => {
+                    relayed = true;
+                    continue;
+                }
                 "i" => 0,
                 "o" => 1,
                 "e" => 2,
@@ -81,7 +107,7 @@ impl Plan {
             let port = value.parse().map_err(|_| Error::Usage(format!("-{flag}: {value:?} is no port")))?;
             streams.insert(stream, VsockPort(port));
         };
-        Ok(Self { streams, program, arguments: args.collect() })
+        Ok(Self { relayed, streams, program, arguments: args.collect() })
     }
 }
 
@@ -98,6 +124,7 @@ mod tests {
         let plan = parse("-e 109 /bin/gcs -v4 -log-format json").unwrap();
         assert_eq!(plan.streams, BTreeMap::from([(2, VsockPort(109))]));
         assert_eq!(plan.program, "/bin/gcs");
+        assert!(!plan.relayed && parse("-r -e 109 /bin/gcs").unwrap().relayed);
         assert_eq!(plan.arguments, ["-v4", "-log-format", "json"]);
     }
 
@@ -109,8 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn the_log_port_is_found_in_a_command_line() {
+        let port = |line: &str| log_port(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(port("/bin/vsockexec -r -e 109 /bin/gcs -e 7"), Some(VsockPort(109)));
+        assert_eq!(port("/bin/vsockexec -o 109 /bin/gcs"), None);
+        assert_eq!(port("/bin/gcs -e 109"), None);
+    }
+
+    #[test]
     fn mistakes_are_explained() {
-        for bad in ["", "-e", "-e x prog", "-q 1 prog", "-e 109", "-e 109 --", "-e -1 prog"] {
+        for bad in ["", "-e", "-e x prog", "-q 1 prog", "-e 109", "-e 109 --", "-e -1 prog", "-rx prog"] {
             assert!(matches!(parse(bad), Err(Error::Usage(_))), "{bad}");
         }
     }

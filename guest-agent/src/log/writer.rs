@@ -1,0 +1,157 @@
+//! The thread that writes log lines, so that a host that accepts the log port and never reads holds up nobody: what
+//! does not fit into the queue is dropped and counted.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that may wait.
+const CAPACITY: usize = 256 << 10;
+/// The thread formats and writes lines; it needs no more than this.
+const STACK: usize = 64 << 10;
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    dropped: u64,
+    /// Taken out of the queue and not yet written.
+    writing: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The queue's end for those who have something to say. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer(Arc<Shared>);
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(sink: File, notice: impl Fn(u64) -> Vec<u8> + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let queue = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("gcs-log".to_owned()).stack_size(STACK);
+        thread.spawn(move || write_all(&queue, sink, notice))?;
+        Ok(Self(shared))
+    }
+
+    /// Queues a line, or drops it. Never blocks.
+    pub(super) fn send(&self, line: Vec<u8>) {
+        let mut state = self.0.lock();
+        if state.bytes + line.len() > CAPACITY {
+            state.dropped += 1;
+            return;
+        }
+        state.bytes += line.len();
+        state.lines.push_back(line);
+        drop(state);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until everything is written, but no longer than `limit`.
+    pub(crate) fn flush(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut state = self.0.lock();
+        while state.writing || !state.lines.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, left)
+                .map_or_else(|p| p.into_inner().0, |(state, _)| state);
+        }
+    }
+}
+
+fn write_all(shared: &Shared, mut sink: File, notice: impl Fn(u64) -> Vec<u8>) {
+    loop {
+        let mut batch = Vec::new();
+        {
+            let mut state = shared.lock();
+            while state.lines.is_empty() {
+                state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            for line in std::mem::take(&mut state.lines) {
+                batch.extend(line);
+            }
+            state.bytes = 0;
+            state.writing = true;
+            let dropped = std::mem::take(&mut state.dropped);
+            if dropped > 0 {
+                batch.extend(notice(dropped));
+            }
+        }
+        // There is nowhere to report that log lines were lost.
+        let _ = sink.write_all(&batch);
+        shared.lock().writing = false;
+        shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn pipe() -> (File, File) {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        (File::from(read), File::from(write))
+    }
+
+    #[test]
+    fn lines_arrive_whole_and_in_order() {
+        let (mut read, write) = pipe();
+        let writer = Writer::start(write, |_| Vec::new()).unwrap();
+        for number in 0..100 {
+            writer.send(format!("{number}\n").into_bytes());
+        }
+        writer.flush(Duration::from_secs(10));
+        let expected = (0..100).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
+        let mut text = vec![0; expected.len()];
+        read.read_exact(&mut text).unwrap();
+        assert_eq!(text, expected.as_bytes());
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_costs_lines_and_not_time() {
+        let (mut read, write) = pipe();
+        let notice = |dropped: u64| format!("dropped {dropped}\n").into_bytes();
+        let writer = Writer::start(write, notice).unwrap();
+        // More than pipe, batch and queue hold together. That this returns at all is the test.
+        for _ in 0..1000 {
+            writer.send([vec![b'x'; 1023], vec![b'\n']].concat());
+        }
+        writer.flush(Duration::ZERO);
+        let mut text = Vec::new();
+        let mut chunk = [0; 4096];
+        let seen = loop {
+            let length = read.read(&mut chunk).unwrap();
+            text.extend_from_slice(&chunk[..length]);
+            if let Some(at) = text.windows(8).position(|window| window == b"dropped ")
+                && text[at..].contains(&b'\n')
+            {
+                break String::from_utf8_lossy(&text[at..]).into_owned();
+            }
+        };
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| line.len() == 1023).count();
+        let dropped: usize = seen.trim().trim_start_matches("dropped ").parse().unwrap();
+        assert_eq!(lines + dropped, 1000);
+    }
+}

@@ -1,0 +1,196 @@
+//! PID 1, the log port and the small programs of the image.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use host_bridge::guest::LogLine;
+use host_bridge::uvm::{BootPlan, Uvm};
+use host_bridge::vmm::Exit;
+use lcow_protocol::{ContainerId, HResult, MessageType};
+use lcow_tests::Lab;
+use lcow_tests::foreign::{Bridge, ForeignHost};
+use lcow_tests::suite::Suite;
+use serde_json::json;
+
+use crate::devices::{plug, pull};
+use crate::storage::modify;
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("init", lab)
+        .test("an_agent_that_crashes_ends_the_machine_and_says_why", |_| crash(""))
+        .test("so_it_does_behind_a_relayed_log", |_| crash("-r"))
+        .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
+        .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
+        .test("kernel_messages_are_forwarded", kernel_messages)
+        .test("etc_and_var_are_overlays_when_asked", |_| overlays())
+        .test("idle_the_agent_has_three_threads_at_most", threads)
+        .test("common_programs_do_what_hosts_ask", programs)
+        .test("a_device_is_formatted_by_name", formatting)
+        .test("drivers_of_a_host_are_loaded_with_what_they_need", drivers)
+}
+
+/// Kills the agent.
+const KILL_AGENT: &str =
+    "for p in /proc/[0-9]*; do read name < $p/comm; [ \"$name\" = gcs ] && kill -9 ${p#/proc/}; done";
+
+async fn boot(init_args: String) -> Result<(Arc<Lab>, Arc<Uvm>)> {
+    let lab = Lab::with_plan(BootPlan { init_args: Some(init_args), ..Lab::plan() })?;
+    let uvm = lab.uvm().await?;
+    Ok((lab, uvm))
+}
+
+async fn crash(relay: &str) -> Result<()> {
+    let (lab, uvm) =
+        boot(format!("-e 1 /bin/vsockexec {relay} -e 109 /bin/gcs -v4 -log-format json -loglevel info"))
+            .await?;
+    // There is no answer to be had.
+    let _ = lab.shell(KILL_AGENT).await;
+    let exit = uvm.ended().await;
+    ensure!(exit == Exit::Reset, "{exit}");
+    let words = "ended with status 137, and so does the utility VM";
+    let console = uvm.console().tail();
+    ensure!(console.contains(words), "{console}");
+    let lines = uvm.guest().logs().lines();
+    ensure!(lines.iter().any(|line| line.message().contains(words)), "{lines:?}");
+    ensure!(lines.iter().all(|line| matches!(line, LogLine::Json(_))), "{lines:?}");
+    Ok(())
+}
+
+async fn console_shell() -> Result<()> {
+    // The image of the tests has another `sh`, so ours is called by the agent's name.
+    let (lab, uvm) = boot(
+        "-e 1 /bin/guest-agent sh -c \"/bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info & \
+         exec /bin/guest-agent sh\""
+            .to_owned(),
+    )
+    .await?;
+    lab.shell("true").await?;
+    let _ = lab.shell(KILL_AGENT).await;
+    let exit = uvm.ended().await;
+    ensure!(exit == Exit::Reset, "{exit}");
+    Ok(())
+}
+
+async fn unread_log() -> Result<()> {
+    let init = "-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel trace";
+    let host = ForeignHost::boot(&["--init-args", init]).await?;
+    let mut bridge = host.connect(0).await?;
+    // Each is logged with some 4 KiB: together far more than all buffers on the way hold.
+    let body = format!("{{\"ContainerId\":\"{}\",\"Filler\":\"{}\"}}", ContainerId::null(), "x".repeat(8000));
+    for _ in 0..500 {
+        unknown(&mut bridge, body.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn unknown(bridge: &mut Bridge, body: &[u8]) -> Result<()> {
+    let id = bridge.send(MessageType(0x1020_0101), body).await?;
+    let answer = bridge.answer(id).await?;
+    ensure!(answer["Result"] == HResult::NOT_IMPL.0, "{answer}");
+    Ok(())
+}
+
+async fn kernel_messages(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let (_, mut coming) = uvm.guest().logs().subscribe();
+    lab.shell("echo '<4>a message of the kernel' > /dev/kmsg; echo '<5>not so important' > /dev/kmsg")
+        .await?;
+    lab.shell("echo '<3>another message of the kernel' > /dev/kmsg").await?;
+    let mut seen = Vec::new();
+    loop {
+        let line = tokio::time::timeout(std::time::Duration::from_mins(1), coming.recv()).await;
+        let LogLine::Json(fields) = line.context("no such line")?? else { bail!("not JSON") };
+        let message = fields.get("message").and_then(|text| text.as_str()).unwrap_or_default().to_owned();
+        ensure!(message != "not so important", "{fields:?}");
+        if fields["msg"] == "kmsg read" && message.ends_with("message of the kernel") {
+            ensure!(fields["level"] == "info" && fields["facility"].is_number(), "{fields:?}");
+            seen.push(fields["priority"].as_str().unwrap_or_default().to_owned());
+        }
+        if seen.len() == 2 {
+            ensure!(seen == ["Warning", "Err"], "{seen:?}");
+            return Ok(());
+        }
+    }
+}
+
+async fn overlays() -> Result<()> {
+    let (lab, _) =
+        boot("-e 1 -w /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info".to_owned()).await?;
+    let script = "grep -c -E '^overlay /(etc|var) overlay rw,' /proc/mounts && echo x > /etc/new && test -e /run/over/etc/upper/new";
+    let output = lab.shell(script).await?;
+    ensure!(output.stdout == b"2\n", "{output:?}");
+    Ok(())
+}
+
+async fn threads(_: Arc<Lab>) -> Result<()> {
+    let (lab, _) =
+        boot("-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info".to_owned()).await?;
+    let script = "for p in /proc/[0-9]*; do read name < $p/comm; [ \"$name\" = gcs ] && ls $p/task | wc -l; done; true";
+    let output = lab.shell(script).await?;
+    let count: u32 = String::from_utf8(output.stdout)?.trim().parse()?;
+    ensure!(count <= 3, "{count} threads");
+    Ok(())
+}
+
+async fn programs(lab: Arc<Lab>) -> Result<()> {
+    let cases = [
+        ("ls -1 /proc/self/fd/0 /proc/self/fd/1", 0, "/proc/self/fd/0\n/proc/self/fd/1\n"),
+        ("ls /no/such/file", 1, ""),
+        ("test -b /dev/null", 1, ""),
+        ("test -c /dev/null", 0, ""),
+        ("cat /proc/sys/kernel/ostype", 0, "Linux\n"),
+        ("sh -c 'cd / && echo \"a  b\" ; test -e /no || echo none'", 0, "a  b\nnone\n"),
+        ("sh -c 'exit 7'", 7, ""),
+        ("sh -c 'cat < /dev/null'", 2, ""),
+        ("wait-paths --paths /dev/null,/proc --timeout 5", 0, ""),
+        ("wait-paths --paths /no/such/path --timeout 0", 1, ""),
+        ("modprobe -q no_such_module", 1, ""),
+        ("mkfs.ext4", 2, ""),
+        ("install-drivers /run", 2, ""),
+        ("install-drivers /run /no/such/directory", 0, ""),
+    ];
+    for (line, status, stdout) in cases {
+        let output = lab.try_shell(&format!("/bin/guest-agent {line}")).await?;
+        ensure!(output.status == status, "{line}: {output:?}");
+        ensure!(output.stdout == stdout.as_bytes(), "{line}: {output:?}");
+        ensure!((status != 2) || !output.stderr.is_empty(), "{line} does not say what is wrong");
+    }
+    lab.shell("/bin/guest-agent dmesg | grep -q 'Linux version'").await?;
+    let hook = "echo '{\"id\":\"c1\",\"pid\":7,\"annotations\":{\"a\":\"yes\"}}' | WORD='{{annotation \"a\"}}' \
+                /bin/guest-agent generichook /bin/sh -c 'test $WORD = yes && test {{id}}-{{pid}} = c1-7'";
+    lab.shell(hook).await?;
+    Ok(())
+}
+
+async fn formatting(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("disk");
+    std::fs::write(&path, vec![0x5a; 16 << 20])?;
+    let lun = plug(&uvm, &path, false).await?;
+    let target = format!("{}/dev", lab.unique("/run/format"));
+    let settings = json!({"MountPath": target, "Lun": lun.get(), "BlockDev": true});
+    modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
+    lab.shell(&format!("/sbin/mkfs.ext4 -F {target}")).await?;
+    modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
+    pull(&uvm, lun).await?;
+    let check = std::process::Command::new("e2fsck").args(["-fn"]).arg(&path).output()?;
+    ensure!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    Ok(())
+}
+
+async fn drivers(lab: Arc<Lab>) -> Result<()> {
+    let found = lab.shell("find /lib/modules -name 'xfs.ko' -o -name 'libcrc32c.ko'; true").await?;
+    if found.stdout.is_empty() {
+        println!("skipped: the kernel of this image has no modules to play a host's drivers");
+        return Ok(());
+    }
+    let script = "mkdir -p /run/host-drivers/deep && for f in $(find /lib/modules -name 'xfs.ko' -o -name 'libcrc32c.ko'); \
+                  do cp $f /run/host-drivers/deep/; done; \
+                  /bin/install-drivers /run/drivers/uuid /run/host-drivers && grep -q '^xfs ' /proc/modules && \
+                  test -e /run/drivers/uuid/content/deep/xfs.ko && /bin/install-drivers /run/drivers/uuid /nowhere";
+    let output = lab.try_shell(script).await?;
+    ensure!(output.status == 0, "{output:?}");
+    lab.shell("umount /run/drivers/uuid/content && rm -r /run/drivers /run/host-drivers").await?;
+    Ok(())
+}
