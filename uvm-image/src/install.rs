@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_root_that_cannot_boot_stays_away_and_an_old_one_goes() {
-        let config = LCOW_CONFIG.replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m") + "CONFIG_ND_CLAIM=y\n";
+        let config =
+            LCOW_CONFIG.replace("CONFIG_BLK_DEV_PMEM=y", "CONFIG_BLK_DEV_PMEM=m") + "CONFIG_ND_CLAIM=y\n";
         let from = boot_files(&config, &["initrd.img", "rootfs.vhd"]);
         let to = tempfile::tempdir().unwrap();
         fs::write(to.path().join("rootfs.vhd"), "of an earlier installation").unwrap();

@@ -49,6 +49,9 @@ impl Options {
             }
         }
         options.program.extend(args);
+        if options.program.last().is_some_and(|word| is_of_firmware(word)) {
+            options.program.pop();
+        }
         match (options.program.is_empty(), shell) {
             (true, Some(shell)) => options.program = vec![shell],
             (true, None) => options.program = DEFAULT_PROGRAM.map(OsString::from).to_vec(),
@@ -56,6 +59,11 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Whether `word` was appended by firmware: OVMF puts the initrd's name behind everything, even behind `--`.
+fn is_of_firmware(word: &OsStr) -> bool {
+    word.to_str().is_some_and(|word| word.starts_with("initrd="))
 }
 
 fn value_of(
@@ -77,6 +85,12 @@ fn port(text: &OsStr) -> Result<VsockPort, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_firmware_appends_is_for_nobody() {
+        let options = parse("-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 initrd=initrd").unwrap();
+        assert_eq!(options.program.last().unwrap(), "-v4");
+    }
 
     fn parse(line: &str) -> Result<Options, Error> {
         Options::parse(line.split_whitespace().map(OsString::from).collect())

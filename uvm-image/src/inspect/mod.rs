@@ -59,13 +59,15 @@ impl Inspected {
     }
 }
 
+/// Endings of files for people.
+const TEXTS: &[&str] = &["txt", "cmdline"];
+
 /// The files in the directory `path` that can be looked into, or `path` itself.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
     let failed = |source| InspectError::Read { path: path.to_owned(), source };
     if !path.metadata().map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    const TEXTS: &[&str] = &["txt", "cmdline"];
     let mut files: Vec<PathBuf> = fs::read_dir(path)
         .map_err(failed)?
         .flatten()
