@@ -94,7 +94,7 @@ mod tests {
         for (format, packed) in [
             (Compression::Gzip, testing::gzip(&text)),
             (Compression::Xz, testing::xz(&text)),
-            (Compression::Lz4Legacy, lz4_legacy::compress(&text)),
+            (Compression::Lz4Legacy, lz4_legacy::compress(&text).unwrap()),
             (Compression::Zstd, testing::zstd(&text)),
             (Compression::None, text.clone()),
         ] {

@@ -57,7 +57,7 @@ pub(crate) struct Default {
 #[derive(Debug, Args)]
 pub(crate) struct Formats {
     /// What to write; may be given several times [default: lcow and vmlinux]
-    #[arg(short, long = "format", id = "format", value_name = "FORMAT")]
+    #[arg(short = 'f', long = "format", id = "format", value_name = "FORMAT")]
     list: Vec<Format>,
 
     /// Check every block of rootfs.vhd by hash (dm-verity)

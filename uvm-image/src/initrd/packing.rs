@@ -46,7 +46,7 @@ impl Packing {
     /// `archive` compressed.
     pub fn pack(self, archive: &[u8]) -> io::Result<Vec<u8>> {
         match self {
-            Self::Lz4 => Ok(lz4_legacy::compress(archive)),
+            Self::Lz4 => lz4_legacy::compress(archive),
             Self::Gzip => {
                 // The encoder's header has no time and no name, so equal archives give equal bytes.
                 let mut encoder = GzEncoder::new(Vec::new(), Level::default());

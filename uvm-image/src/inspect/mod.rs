@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_initrd_and_a_disk_show_the_same_components() {
-        let initrd = look(&lz4_legacy::compress(&cpio::archive(&tree()))).unwrap();
+        let initrd = look(&lz4_legacy::compress(&cpio::archive(&tree())).unwrap()).unwrap();
         assert_eq!(value(&initrd, "kind"), "initrd");
         let disk = look(&RootDisk::make(&tree(), 0, true).unwrap().into_vhd().unwrap()).unwrap();
         assert_eq!(value(&disk, "kind"), "fixed VHD");
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn damage_and_other_files_are_told_apart() {
         assert!(matches!(look(b"a letter"), Err(InspectError::Unknown(_))));
-        let packed = lz4_legacy::compress(&cpio::archive(&tree()));
+        let packed = lz4_legacy::compress(&cpio::archive(&tree())).unwrap();
         assert!(matches!(look(&packed[..packed.len() / 2]), Err(InspectError::Damaged { .. })));
         let image = testing::xz_bzimage("6.12.1", &testing::vmlinux(true));
         assert!(matches!(look(&image[..image.len() - 90]), Err(InspectError::Damaged { .. })));

@@ -153,7 +153,7 @@ mod tests {
             testing::gzip(&kernel),
             with_size(testing::xz(&kernel), kernel.len()),
             with_size(testing::zstd(&kernel), kernel.len()),
-            with_size(lz4_legacy::compress(&kernel), kernel.len()),
+            with_size(lz4_legacy::compress(&kernel).unwrap(), kernel.len()),
         ] {
             let vmlinux = extract(&testing::bzimage("6.1.0 (x) #1", &payload)).unwrap();
             assert_eq!(vmlinux.bytes, kernel);
