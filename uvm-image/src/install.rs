@@ -117,6 +117,7 @@ mod tests {
         let mut vmlinux = testing::vmlinux(true);
         vmlinux.extend_from_slice(b"IKCFG_ST");
         vmlinux.extend(testing::gzip(config.as_bytes()));
+        vmlinux.extend_from_slice(b"IKCFG_ED");
         fs::write(dir.path().join("kernel"), testing::xz_bzimage("6.12.1", &vmlinux)).unwrap();
         for name in names {
             fs::write(dir.path().join(name), name).unwrap();

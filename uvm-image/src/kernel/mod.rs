@@ -167,7 +167,7 @@ pub fn configuration(path: &std::path::Path, scratch: &std::path::Path) -> Resul
     if bytes.starts_with(b"\x7fELF") {
         return KernelConfig::embedded(&bytes).ok_or_else(none_inside);
     }
-    if bytes.starts_with(b"MZ") {
+    if bytes.starts_with(b"MZ") || bzimage::release(&bytes).is_ok() {
         let name = path.display().to_string();
         let vmlinux = bzimage::extract(&bytes).map_err(|source| KernelError::Image { name, source })?;
         return KernelConfig::embedded(&vmlinux.bytes).ok_or_else(none_inside);

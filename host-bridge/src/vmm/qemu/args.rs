@@ -98,7 +98,9 @@ fn machine(args: &mut Args, config: &MachineConfig, accelerator: Accelerator) ->
             args.pair("-cpu", "host");
         }
         Accelerator::Tcg => {
-            args.pair("-accel", "tcg,thread=multi");
+            // Linux patches its own code while other processors run it. With a thread for each, a processor may meet a
+            // breakpoint of the patch after that is done: "Oops: int3", or a lockup.
+            args.pair("-accel", "tcg,thread=single");
             args.pair("-cpu", "max");
         }
     }
