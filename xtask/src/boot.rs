@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 
 use crate::places;
-use crate::process::{command, run};
+use crate::process::{command, run, succeeds};
 
 /// Which boot files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +39,16 @@ pub(crate) fn make(dist: &Path, kind: Kind) -> Result<PathBuf> {
     }
     let program = dist.join("uvm-build");
     let mut build = command(&program.to_string_lossy());
+    build.args(["default", "-o"]).arg(&directory);
     // The tailored kernel where it was built: a first run should not wait for a compiler.
-    build.args(["default", "--kernel", "auto", "-o"]).arg(&directory);
+    let is_tailored = succeeds(command(&program.to_string_lossy()).args(["kernel", "path"]));
+    build.args(["--kernel", if is_tailored { "tailored" } else { "debian" }]);
     if kind == Kind::Debug {
         build.arg("--debug");
+        if is_tailored {
+            // For tests of read-only roots, which other kernels cannot boot.
+            build.args(["-f", "lcow", "-f", "vmlinux", "-f", "rootfs-vhd"]);
+        }
     }
     run(&mut build).context("cannot make boot files; `cargo xtask setup` downloads the kernel they need")?;
     fs::write(&stamp, inputs).with_context(|| format!("cannot write {}", stamp.display()))?;

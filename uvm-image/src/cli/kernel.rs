@@ -18,6 +18,7 @@ pub(crate) enum Kernel {
     Build(Build),
     Config(Config),
     Check(Check),
+    Path(Path),
 }
 
 impl Kernel {
@@ -26,6 +27,7 @@ impl Kernel {
             Self::Build(command) => command.run(),
             Self::Config(command) => command.run(),
             Self::Check(command) => command.run(),
+            Self::Path(command) => command.run(),
         }
     }
 }
@@ -136,6 +138,19 @@ impl Check {
         let findings = check::check(&config, &settings, strictness);
         print(&findings);
         Ok(if findings.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Print the directory of the tailored kernel, if it was built; status 1 if not.
+#[derive(Debug, Args)]
+pub(crate) struct Path {}
+
+impl Path {
+    #[expect(clippy::unused_self, reason = "as the other commands")]
+    fn run(self) -> Result<ExitCode> {
+        let Some(dir) = Cache::of_user()?.kernels().newest() else { return Ok(ExitCode::FAILURE) };
+        println!("{}", dir.display());
+        Ok(ExitCode::SUCCESS)
     }
 }
 
