@@ -116,7 +116,7 @@ fn a_full_disk_is_said_and_leaves_nothing(home: &Home) -> Result<()> {
     let small = home.elsewhere(&mount.0)?;
     let before = tree(&small.path())?;
     let layout = dir.path().join("layout");
-    let mut noise = vec![0; 20 << 20];
+    let mut noise = vec![0; 40 << 20];
     std::io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut noise)?;
     let mut layer = LayerBuilder::new();
     layer.file("noise", 0o644, &noise);
