@@ -22,6 +22,7 @@ mod hex;
 pub mod initrd;
 pub mod install;
 pub mod kernel;
+pub mod linuxkit;
 pub mod modules;
 pub mod outputs;
 pub mod progress;
