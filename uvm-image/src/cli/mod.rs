@@ -1,5 +1,6 @@
 //! The command line.
 
+mod build;
 mod check;
 mod default;
 pub(crate) mod disk;
@@ -22,6 +23,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Default(default::Default),
+    Build(build::Build),
     Check(check::Check),
     Install(install::Install),
     Disk(disk::Disk),
@@ -33,6 +35,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),
