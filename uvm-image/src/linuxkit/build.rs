@@ -1,12 +1,12 @@
 //! `uvm-build build`: from a description's files to its outputs.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::assemble::{AssembleError, Assembly, KernelPart, Wanted};
-use super::images::Images;
+use super::images::{Found, Images};
 use super::load::Loaded;
 use super::native::{self, Native, NativeError, Staging};
 use super::product::{self, Product, ProductError};
@@ -182,9 +182,8 @@ fn versions_of(product: &Product, assembly: &Assembly) -> String {
             product.kernel.release
         ),
     };
-    for found in assembly.images() {
-        text += &format!("image={} {}\n", found.name, found.image.digest);
-    }
+    let image = |found: &Found| format!("image={} {}\n", found.name, found.image.digest);
+    text.extend(assembly.images().map(image));
     text
 }
 

@@ -189,7 +189,7 @@ fn merge(mut all: Map<String, Value>, item: &Item) -> Map<String, Value> {
     for (key, value) in item {
         match (all.get_mut(key), value) {
             (Some(Value::Object(below)), Value::Object(above)) if key == "runtime" => {
-                below.extend(above.clone())
+                below.extend(above.clone());
             }
             _ => {
                 all.insert(key.clone(), value.clone());
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn merged(item: Value, label: Value) -> Container {
+    fn merged(item: &Value, label: &Value) -> Container {
         Container::merged(item.as_object().unwrap(), Some(&label.to_string())).unwrap()
     }
 
@@ -225,7 +225,7 @@ mod tests {
             "name": "n", "image": "i", "binds.add": ["/b:/b"], "capabilities.add": ["CAP_KILL"],
             "env": [], "runtime": {"mkdir": ["/other"]},
         });
-        let container = merged(item, label.clone());
+        let container = merged(&item, &label);
         assert_eq!(container.binds, ["/a:/a", "/b:/b"]);
         assert_eq!(container.capabilities, ["CAP_CHOWN", "CAP_KILL"]);
         assert_eq!(container.env, Some(Vec::new()));
@@ -234,7 +234,7 @@ mod tests {
             (vec!["/other".into()], vec!["c".into()])
         );
         let item = json!({"name": "n", "image": "i", "binds": [], "binds.add": ["/b:/b"]});
-        assert_eq!(merged(item, label).binds, [""; 0]);
+        assert_eq!(merged(&item, &label).binds, [""; 0]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub enum ImageError {
         /// The cache.
         place: PathBuf,
         /// Why.
-        source: LoadError,
+        source: Box<LoadError>,
     },
     /// A registry does not give it.
     #[error("cannot pull {name}")]
@@ -75,7 +75,7 @@ pub enum ImageError {
         /// The image.
         name: String,
         /// Why.
-        source: PullError,
+        source: Box<PullError>,
     },
     /// A directory or an archive of files cannot be read.
     #[error("cannot use {} as an image", path.display())]
@@ -137,7 +137,7 @@ impl Images {
                 Err(LoadError::Platform { found, .. }) => return Err(self.other_platform(name, found)),
                 Err(source) => {
                     let (name, place) = (name.to_owned(), place.clone());
-                    return Err(ImageError::Cache { name, place, source });
+                    return Err(ImageError::Cache { name, place, source: Box::new(source) });
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Images {
         match pull(&self.store, registry, &request, &Quiet, None) {
             Ok(_) => Ok(()),
             Err(PullError::Platform { found, .. }) => Err(self.other_platform(&reference.to_string(), found)),
-            Err(source) => Err(ImageError::Pull { name: reference.to_string(), source }),
+            Err(source) => Err(ImageError::Pull { name: reference.to_string(), source: Box::new(source) }),
         }
     }
 
@@ -191,7 +191,7 @@ impl Images {
         load::import(&self.scratch, tar, &reference, about).map_err(|source| ImageError::Cache {
             name: name.to_owned(),
             place: path.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(Found { name: name.to_owned(), image: self.scratch.get(&reference)?, store: self.scratch.clone() })
     }

@@ -27,3 +27,6 @@ pub mod spec;
 pub mod stream;
 pub mod unpack;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;

@@ -157,7 +157,7 @@ fn complete(given: &Mount, container: &Container, volumes: &Volumes) -> Result<M
     if mount.destination.is_empty() {
         let known = INFERRED.iter().find(|(kind, _)| *kind == mount.kind);
         let (_, destination) = known.ok_or_else(|| MountError::Destination(mount.source.clone()))?;
-        mount.destination = (*destination).to_owned();
+        (*destination).clone_into(&mut mount.destination);
     }
     let is_bind =
         mount.kind == "bind" || mount.options.iter().any(|word| matches!(word.as_str(), "bind" | "rbind"));

@@ -129,7 +129,7 @@ fn header(
     out: &mut impl Write,
     named: &Entry,
     entry: &Entry,
-    (inode, names): (u32, u32),
+    (inode, count): (u32, u32),
     size: u32,
 ) -> Result<(), NewcError> {
     let (kind, device) = match entry.kind {
@@ -141,7 +141,7 @@ fn header(
         Kind::Fifo => (0o010_000, (0, 0)),
     };
     let mode = kind | u32::from(entry.mode);
-    let links = if entry.kind == Kind::Directory { 2 } else { names };
+    let links = if entry.kind == Kind::Directory { 2 } else { count };
     let mtime = u32::try_from(entry.mtime.seconds).unwrap_or_default();
     let (uid, gid, (major, minor), length) = (entry.uid, entry.gid, device, named.path.len() + 1);
     // ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
@@ -152,7 +152,7 @@ fn header(
     )?;
     out.write_all(&named.path)?;
     // Header and name are padded together; the header has 110 bytes.
-    out.write_all(&[0; 4][..1 + (110 + length).wrapping_neg() % 4])?;
+    out.write_all(&[0; 4][..=(110 + length).wrapping_neg() % 4])?;
     Ok(())
 }
 
