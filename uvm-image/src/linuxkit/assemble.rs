@@ -6,7 +6,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::{Item, Volume};
+use super::config::Item;
 use super::container::{Container, ContainerError, LABEL_NAME};
 use super::files::{self, FileError};
 use super::ids::Ids;
@@ -19,6 +19,7 @@ use super::sbom;
 use super::spec::{self, SpecError};
 use super::stream::{Origin, Stream};
 use super::unpack::{Resolver, Unpack, UnpackError};
+use super::volumes::{self, VolumeError};
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -46,14 +47,9 @@ pub enum AssembleError {
     /// The description's files.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A volume of a kind that is not supported.
-    #[error("volume {name}: the format {format} is not supported, only filesystem")]
-    VolumeFormat {
-        /// Which.
-        name: String,
-        /// Its format.
-        format: String,
-    },
+    /// A volume that cannot be made.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// The stream cannot be written.
     #[error("cannot collect files in a temporary file")]
     Write(#[from] io::Error),
@@ -119,10 +115,8 @@ impl Assembly {
         };
         let ids = Ids::of(description);
         let volumes = description.volumes.iter().map(|v| (v.name.clone(), v.readonly)).collect();
-        for Volume { name, format, .. } in &description.volumes {
-            if let Some(format) = format.as_ref().filter(|format| *format != "filesystem") {
-                return Err(AssembleError::VolumeFormat { name: name.clone(), format: format.clone() });
-            }
+        for volume in &description.volumes {
+            volumes::check(volume, &from.platform)?;
         }
         Ok(Self { loaded, kernel, images, ids, volumes })
     }
@@ -141,7 +135,8 @@ impl Assembly {
         }
         self.init(out)?;
         for (at, volume) in self.loaded.description.volumes.iter().enumerate() {
-            self.volume(at, volume, out)?;
+            let image = volume.image.as_ref().map(|name| &self.images[name]);
+            volumes::add(at, volume, image, out)?;
         }
         let mut seen = BTreeMap::new();
         let description = &self.loaded.description;
@@ -192,24 +187,6 @@ impl Assembly {
             out.file(&origin, "lib/apk/db/installed", 0o644, &packages)?;
         }
         Ok(())
-    }
-
-    fn volume(&self, at: usize, volume: &Volume, out: &mut Stream) -> Result<(), AssembleError> {
-        let origin = Origin::new("linuxkit.volumes", "volumes", at);
-        let path = format!("containers/volumes/{}", volume.name);
-        out.parents(&origin, &format!("{path}/lower"))?;
-        out.directory(&origin, &format!("{path}/lower"))?;
-        if let Some(name) = &volume.image {
-            let prefix = format!("{path}/lower/");
-            let origin = Origin::new(name, "volumes", at);
-            let image = &self.images[name];
-            Unpack { image, prefix: &prefix, resolver: Resolver::Machine, origin: &origin, packages: None }
-                .run(out)?;
-        }
-        if !volume.readonly {
-            out.directory(&origin, &format!("{path}/tmp"))?;
-        }
-        Ok(out.directory(&origin, &format!("{path}/merged"))?)
     }
 
     /// A container's directory; `seen` has the place of each image's files.

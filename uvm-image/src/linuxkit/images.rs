@@ -8,7 +8,7 @@ use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
-use lcow_oci::{Platform, Reference, ReferenceError};
+use lcow_oci::{Digest, Platform, Reference, ReferenceError};
 
 /// Where images come from.
 pub struct Images {
@@ -111,6 +111,11 @@ impl Found {
         self.store.merged(&self.image)
     }
 
+    /// One of its blobs.
+    pub fn blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        self.store.open_blob(digest)
+    }
+
     /// A label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.image.config.config.labels.get(name).map(String::as_str)
@@ -185,7 +190,7 @@ impl Images {
         } else {
             Box::new(File::open(path).map_err(fault)?)
         };
-        let digest = lcow_oci::Digest::of(name.as_bytes()).hex();
+        let digest = Digest::of(name.as_bytes()).hex();
         let reference: Reference = format!("files.invalid/{digest}").parse()?;
         let about = About { origin: path.display().to_string(), ..About::default() };
         load::import(&self.scratch, tar, &reference, about).map_err(|source| ImageError::Cache {

@@ -27,6 +27,7 @@ pub mod spec;
 pub mod stream;
 pub mod unpack;
 pub mod validate;
+pub mod volumes;
 
 #[cfg(test)]
 mod tests;

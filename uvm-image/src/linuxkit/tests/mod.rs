@@ -1,7 +1,10 @@
 //! Whole builds, from images that the tests make themselves.
 
+#[cfg(unix)]
 mod native;
+
 mod product;
+mod shapes;
 mod sources;
 
 use std::collections::BTreeSet;

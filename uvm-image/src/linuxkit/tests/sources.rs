@@ -59,7 +59,12 @@ fn mistakes_in_files_and_volumes_are_named() {
         ("files: [{path: a, source: /nonexistent/file}]", "cannot read its source /nonexistent/file"),
         ("files: [{path: a, contents: x, uid: who}]", "cannot find id: who"),
         ("files: [{path: a, contents: x, mode: \"9\"}]", "is not an octal number"),
-        ("volumes: [{name: v, image: i, format: oci}]", "the format oci is not supported"),
+        ("volumes: [{name: v, image: i, format: tar}]", "there is no format tar"),
+        ("volumes: [{name: v, format: oci}]", "a volume of the format oci needs an image"),
+        (
+            "volumes: [{name: v, image: i, format: oci, platforms: [linux/s390x]}]",
+            "linux/s390x was asked for",
+        ),
         ("onboot: [{name: a, image: i, binds: [\"zz:/z\"]}]", "volume zz not found"),
     ] {
         let error = bench.fails(text, &["tar"]);
@@ -67,4 +72,30 @@ fn mistakes_in_files_and_volumes_are_named() {
     }
     bench.build("files: [{path: a, source: /nonexistent/file, optional: true}]", &["tar"]).unwrap();
     assert_eq!(listing(&bench.read("x.tar")), [""; 0]);
+}
+
+#[test]
+fn volumes_hold_files_or_whole_images() {
+    let bench = Bench::new(vec![image("i", vec![files(&[("a", b"a")])])]);
+    let text = "volumes: [{name: f, image: i, readonly: true}, {name: o, image: i, format: oci, platforms: [linux/amd64]}]";
+    bench.build(text, &["tar"]).unwrap();
+    let list = listing(&bench.read("x.tar"));
+    let has = |line: &str| list.iter().any(|found| found == line);
+    assert!(has("- 0755 containers/volumes/f/lower/a") && has("d 0755 containers/volumes/f/merged"));
+    assert!(!has("d 0755 containers/volumes/f/tmp") && has("d 0755 containers/volumes/o/tmp"));
+    // What is in the volume is a layout that can be loaded.
+    let layout = bench.dir.path().join("layout");
+    fs::create_dir(&layout).unwrap();
+    for (entry, data) in entries(&bench.read("x.tar")) {
+        let path = String::from_utf8(entry.path).unwrap();
+        let Some(path) = path.strip_prefix("containers/volumes/o/lower/") else { continue };
+        match entry.kind {
+            Kind::Directory => fs::create_dir_all(layout.join(path)).unwrap(),
+            _ => fs::write(layout.join(path), data).unwrap(),
+        }
+    }
+    let store = Store::open(bench.dir.path().join("other")).unwrap();
+    let options = lcow_oci::load::Options { platform: linux("amd64"), ..lcow_oci::load::Options::default() };
+    let names = lcow_oci::load::load(&store, &layout, &options).unwrap();
+    assert_eq!(names[0].to_string(), "docker.io/library/i:latest");
 }
