@@ -135,6 +135,8 @@ fn native(
     native::write(format, &options.name, assembly.kernel.as_ref(), &mut tar, staging)?;
     if matches!(format, Native::KernelInitrd | Native::TarKernelInitrd) {
         warnings.extend(attributes_lost(attributes));
+        let doubts = assembly.kernel.as_ref().map(product::doubts).unwrap_or_default();
+        warnings.extend(doubts.into_iter().map(|doubt| format!("{doubt}; the description has `tar: none`")));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The images of a description: from caches, from the store, from registries, from directories and archives of files.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use lcow_disk::tar::{Entry, Writer};
@@ -90,6 +90,11 @@ pub enum ImageError {
     Store(#[from] StoreError),
 }
 
+/// The directory or archive of files that `name` means instead of an image: `dir:PATH`, `tar:PATH`.
+pub fn path_of(name: &str) -> Option<&Path> {
+    name.strip_prefix("dir:").or_else(|| name.strip_prefix("tar:")).map(Path::new)
+}
+
 fn looked(places: &[PathBuf]) -> String {
     let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     if places.is_empty() { String::new() } else { format!(" (nor in {})", places.join(", ")) }
@@ -125,8 +130,8 @@ impl Found {
 impl Images {
     /// The image that the description calls `name`: a reference, or `dir:PATH` or `tar:PATH`.
     pub fn get(&self, name: &str) -> Result<Found, ImageError> {
-        if let Some(path) = name.strip_prefix("dir:").or_else(|| name.strip_prefix("tar:")) {
-            return self.files(name, Path::new(path));
+        if let Some(path) = path_of(name) {
+            return self.files(name, path);
         }
         let reference: Reference = name.parse()?;
         if let Some(registry) = &self.registry {
@@ -184,9 +189,7 @@ impl Images {
     fn files(&self, name: &str, path: &Path) -> Result<Found, ImageError> {
         let fault = |source| ImageError::Files { path: path.to_owned(), source };
         let tar: Box<dyn Read> = if path.is_dir() {
-            let mut archive = Writer::new(Vec::new());
-            add_directory(path, "", &mut archive).map_err(fault)?;
-            Box::new(io::Cursor::new(archive.finish().map_err(fault)?))
+            Box::new(archive_of(path).map_err(fault)?)
         } else {
             Box::new(File::open(path).map_err(fault)?)
         };
@@ -202,8 +205,17 @@ impl Images {
     }
 }
 
+/// What is in `directory` as a tar in a temporary file, at its beginning.
+fn archive_of(directory: &Path) -> io::Result<File> {
+    let mut archive = Writer::new(io::BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
+    add_directory(directory, "", &mut archive)?;
+    let mut file = archive.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// Adds what is in `directory` as `prefix/…`, sorted by name; everything belongs to root.
-fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<Vec<u8>>) -> io::Result<()> {
+fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<impl io::Write>) -> io::Result<()> {
     let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {

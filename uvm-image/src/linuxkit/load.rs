@@ -8,6 +8,7 @@ use lcow_oci::Reference;
 use serde_json::{Map, Value};
 
 use super::config::{Description, merge};
+use super::images::path_of;
 use super::node::{Malformed, Node};
 use super::package::{self, PackageError};
 use super::schema::DESCRIPTION;
@@ -104,7 +105,8 @@ fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 /// Gives images their full names; what is none is complained about when it is used.
 fn complete(all: &mut Map<String, Value>) {
     let full = |value: &mut Value| {
-        if let Some(Ok(name)) = value.as_str().map(str::parse::<Reference>) {
+        let name = value.as_str().filter(|name| path_of(name).is_none());
+        if let Some(Ok(name)) = name.map(str::parse::<Reference>) {
             *value = Value::String(name.to_string());
         }
     };
@@ -139,11 +141,11 @@ mod tests {
     #[test]
     fn images_get_their_full_names() {
         let loaded = load_text(&[
-            "init: [a/b, \"localhost/c:1\", \"dir:/x\"]\nkernel: {image: k}\n",
+            "init: [a/b, \"localhost/c:1\", \"dir:/x\", \"tar:x\"]\nkernel: {image: k}\n",
             "services: [{name: s, image: nginx}]\n",
         ])
         .unwrap();
-        assert_eq!(loaded.description.init, ["docker.io/a/b:latest", "localhost/c:1", "dir:/x"]);
+        assert_eq!(loaded.description.init, ["docker.io/a/b:latest", "localhost/c:1", "dir:/x", "tar:x"]);
         assert_eq!(loaded.document["services"][0]["image"], "docker.io/library/nginx:latest");
         assert_eq!(loaded.document["kernel"]["image"], "docker.io/library/k:latest");
     }

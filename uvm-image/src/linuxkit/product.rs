@@ -15,8 +15,9 @@ use crate::formats::root::Root;
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::layout;
 use crate::initrd::tree::{Node, Tree};
+use crate::kernel;
+use crate::kernel::bzimage::{self, BzImageError};
 use crate::kernel::config::KernelConfig;
-use crate::kernel::{self, bzimage};
 use crate::modules::table::{Need, Platform, ROOTS, Root as Module, Stage};
 use crate::selection::{Selection, SelectionError};
 
@@ -151,11 +152,8 @@ fn select(files: &KernelFiles, more: &[String]) -> Result<Selection, ProductErro
     let broken = |source| unusable(kernel::KernelError::Image { name: "kernel".to_owned(), source }.into());
     let unpack = |source| ProductError::Unpack { image: image(), source };
     let release = bzimage::release(&files.kernel).map_err(broken)?;
-    let config = match &files.config {
-        Some(config) => KernelConfig::parse(&String::from_utf8_lossy(config)),
-        None => KernelConfig::embedded(&bzimage::extract(&files.kernel).map_err(broken)?.bytes)
-            .ok_or_else(|| ProductError::NoConfig { image: image() })?,
-    };
+    let config = configuration(files).map_err(broken)?;
+    let config = config.ok_or_else(|| ProductError::NoConfig { image: image() })?;
     if files.tar.is_none() {
         let missing = modular(&config);
         if !missing.is_empty() {
@@ -171,6 +169,20 @@ fn select(files: &KernelFiles, more: &[String]) -> Result<Selection, ProductErro
     }
     let package = kernel::from_dir(dir.path()).map_err(|error| unusable(error.into()))?;
     Selection::choose(&package, &[ROOTS, &extra(more)].concat()).map_err(unusable)
+}
+
+/// What the kernel in `files` says about itself, if it does.
+fn configuration(files: &KernelFiles) -> Result<Option<KernelConfig>, BzImageError> {
+    match &files.config {
+        Some(config) => Ok(Some(KernelConfig::parse(&String::from_utf8_lossy(config)))),
+        None => Ok(KernelConfig::embedded(&bzimage::extract(&files.kernel)?.bytes)),
+    }
+}
+
+/// Why the kernel in `files` would not reach its host in a utility VM, as far as that can be told.
+pub fn doubts(files: &KernelFiles) -> Vec<String> {
+    let config = configuration(files).ok().flatten().filter(|_| files.tar.is_none());
+    config.as_ref().map(modular).unwrap_or_default()
 }
 
 /// What a utility VM cannot start without and `config` has as modules.
