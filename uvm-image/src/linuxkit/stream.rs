@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 
 use lcow_disk::tar::{Entry, Kind, Timestamp, Writer};
 
-/// The time of everything that comes from no image: 2017-04-18T16:00:00Z, LinuxKit's choice.
+/// The time of everything that comes from no image: 2017-04-18T16:30:00Z, LinuxKit's choice.
 pub const MADE: i64 = 1_492_533_000;
 
 /// Where an entry comes from.
