@@ -6,7 +6,7 @@
 //!
 //! The way through: [`kernel`] reads a package, [`modules`] chooses what the VM needs of it, [`selection`] is that choice
 //! (and is what [`cache`] keeps), [`initrd`] packs it with the agent, [`outputs`] puts the files in place and
-//! [`build`] ties these together.
+//! [`build`] ties these together. [`linuxkit`] comes to the same outputs from descriptions.
 #![forbid(unsafe_code)]
 
 pub mod build;
@@ -23,6 +23,7 @@ pub mod initrd;
 pub mod inspect;
 pub mod install;
 pub mod kernel;
+pub mod linuxkit;
 pub mod modules;
 pub mod outputs;
 pub mod progress;

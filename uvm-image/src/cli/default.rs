@@ -92,7 +92,7 @@ impl Formats {
 }
 
 /// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
-fn source_date_epoch() -> Result<Option<u64>> {
+pub(super) fn source_date_epoch() -> Result<Option<u64>> {
     let Some(value) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let value = value.to_string_lossy();
     let seconds =

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod build;
 mod check;
 mod default;
 pub(crate) mod disk;
@@ -24,6 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Default(default::Default),
+    Build(build::Build),
     Check(check::Check),
     Inspect(inspect::Inspect),
     Install(install::Install),
@@ -38,6 +40,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Completions(command) => {

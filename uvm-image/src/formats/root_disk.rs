@@ -6,9 +6,8 @@ use lcow_disk::ext4::layer::{self, LayerError, Whiteouts};
 use lcow_disk::verity::{self, Verity, VerityError};
 use lcow_disk::vhd;
 
-use super::tree_tar;
+use super::root::Root;
 use crate::hex::hex;
-use crate::initrd::tree::Tree;
 
 /// The first disk of the first SCSI controller, which hosts give to the root.
 const ROOT_DISK: &str = "/dev/sda";
@@ -44,11 +43,9 @@ pub struct RootDisk {
 }
 
 impl RootDisk {
-    /// Writes the files of `tree`, all of the time `mtime`, and with `with_verity` the hashes.
-    pub fn make(tree: &Tree, mtime: u64, with_verity: bool) -> Result<Self, RootDiskError> {
-        let mut archive = Vec::new();
-        tree_tar::write(tree, mtime, &mut archive).map_err(RootDiskError::Archive)?;
-        Self::of_tar(&archive[..], with_verity)
+    /// Writes the files of `root`; those without a time are of the time `mtime`, and with `with_verity` the hashes.
+    pub fn make(root: &dyn Root, mtime: u64, with_verity: bool) -> Result<Self, RootDiskError> {
+        Self::of_tar(root.tar(mtime).map_err(RootDiskError::Archive)?, with_verity)
     }
 
     /// Writes the files of a tar stream.
@@ -93,6 +90,7 @@ impl RootDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::initrd::tree::Tree;
 
     fn tree() -> Tree {
         let mut tree = Tree::default();

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use super::root::Root;
 use super::root_disk::{RootDisk, RootDiskError};
 use super::root_options::{self, CannotBoot, Wanted};
 use super::uvm_vhdx::{self, Contents, UvmVhdxError};
 use super::{Format, Target, command_line};
 use crate::efi::unified::{self, Parts, UnifiedError};
-use crate::initrd::cpio;
-use crate::initrd::tree::Tree;
 use crate::selection::Selection;
 
 /// The text of `/etc/os-release` in boot programs.
@@ -78,14 +77,14 @@ pub struct Output {
 /// A kernel and a root file system on their way to files.
 struct Writer<'a> {
     kernel: &'a Selection,
-    tree: &'a Tree,
+    root: &'a dyn Root,
     options: &'a Options,
     initrd: Option<Vec<u8>>,
 }
 
 /// The files of `options`' formats, in the order of the formats.
-pub fn files(kernel: &Selection, tree: &Tree, options: &Options) -> Result<Vec<Output>, FormatError> {
-    let mut writer = Writer { kernel, tree, options, initrd: None };
+pub fn files(kernel: &Selection, root: &dyn Root, options: &Options) -> Result<Vec<Output>, FormatError> {
+    let mut writer = Writer { kernel, root, options, initrd: None };
     writer.check()?;
     let mut outputs = Vec::new();
     for format in &options.formats {
@@ -128,7 +127,7 @@ impl Writer<'_> {
     }
 
     fn rootfs_vhd(&self) -> Result<Vec<Output>, FormatError> {
-        let disk = RootDisk::make(self.tree, self.options.mtime, self.options.verity)?;
+        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity)?;
         let words = disk.words() + "\n";
         Ok(vec![
             Output { name: "rootfs.vhd", bytes: disk.into_vhd()? },
@@ -141,7 +140,7 @@ impl Writer<'_> {
             stub: &unified::stub(&self.options.efi_stub)?,
             os_release: OS_RELEASE,
             kernel: &self.kernel.kernel,
-            root: &RootDisk::make(self.tree, self.options.mtime, false)?,
+            root: &RootDisk::make(self.root, self.options.mtime, false)?,
         };
         let bytes = uvm_vhdx::make(&contents, |root| self.line(root))?;
         Ok(vec![Output { name: "uvm.vhdx", bytes }])
@@ -162,7 +161,7 @@ impl Writer<'_> {
 
     fn initrd(&mut self) -> Result<&[u8], FormatError> {
         if self.initrd.is_none() {
-            let archive = cpio::archive(self.tree);
+            let archive = self.root.cpio().map_err(FormatError::Pack)?;
             self.initrd = Some(self.kernel.packing().pack(&archive).map_err(FormatError::Pack)?);
         }
         Ok(self.initrd.as_deref().unwrap_or_default())

@@ -31,7 +31,15 @@ impl<W: Write> Writer<W> {
     /// Append an entry with [`Entry::size`] bytes of `data`, if it is a file. Holes are written as zeros: readers of
     /// layers are not all able to read sparse entries. An error if `data` ends early.
     pub fn append(&mut self, entry: &Entry, data: impl Read) -> io::Result<()> {
-        let records = records(entry);
+        self.append_with(entry, &[], data)
+    }
+
+    /// The same with further PAX records, which most readers ignore: key (`VENDOR.keyword`) and value.
+    pub fn append_with(&mut self, entry: &Entry, extra: &[(&str, &str)], data: impl Read) -> io::Result<()> {
+        let mut records = records(entry);
+        for (key, value) in extra {
+            push(&mut records, key.as_bytes(), value.as_bytes());
+        }
         if !records.is_empty() {
             let header = Header::new(b"PaxHeaders/entry", b'x', 0o644).size(records.len() as u64);
             self.out.write_all(&header.finish())?;

@@ -1,0 +1,213 @@
+//! `uvm-build build`: from a description's files to its outputs.
+
+use std::collections::BTreeSet;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::assemble::{AssembleError, Assembly, KernelPart, Wanted};
+use super::images::{Found, Images};
+use super::load::Loaded;
+use super::native::{self, Native, NativeError, Staging};
+use super::product::{self, Product, ProductError};
+use super::stream::Stream;
+use crate::formats::write::{self, FormatError};
+use crate::formats::{FORMATS, Format};
+use crate::outputs;
+use crate::report::Report;
+use crate::versions;
+
+/// An output: LinuxKit's or ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Output {
+    /// As LinuxKit's own tool writes it.
+    Native(Native),
+    /// As `uvm-build default` writes it.
+    Ours(Format),
+}
+
+/// The names of LinuxKit's outputs that there are.
+const NATIVE: &[(&str, Native)] = &[
+    ("kernel+initrd", Native::KernelInitrd),
+    ("tar-kernel-initrd", Native::TarKernelInitrd),
+    ("tar", Native::Tar),
+    ("docker", Native::Docker),
+];
+
+/// A name that no output has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no format {name}; there are {}", names())]
+pub struct UnknownOutput {
+    name: String,
+}
+
+fn names() -> String {
+    let ours = FORMATS.iter().map(|(name, ..)| *name);
+    ours.chain(NATIVE.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Output {
+    type Err = UnknownOutput;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOutput> {
+        if let Some((_, native)) = NATIVE.iter().find(|(name, _)| *name == text) {
+            return Ok(Self::Native(*native));
+        }
+        text.parse().map(Self::Ours).map_err(|_| UnknownOutput { name: text.to_owned() })
+    }
+}
+
+/// What to build.
+pub struct Options {
+    /// The directory of the outputs.
+    pub directory: PathBuf,
+    /// The beginning of LinuxKit's outputs' names.
+    pub name: String,
+    /// The outputs.
+    pub outputs: BTreeSet<Output>,
+    /// The agent's binary.
+    pub agent: PathBuf,
+    /// Whether the root lists what is in it.
+    pub sbom: bool,
+    /// How our outputs are written; the formats in it do not count.
+    pub write: write::Options,
+    /// No time in an output is after this, in seconds since 1970.
+    pub latest: Option<i64>,
+}
+
+/// Why there are no outputs.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The images.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// Our outputs.
+    #[error(transparent)]
+    Product(#[from] ProductError),
+    /// The form of one of them.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// LinuxKit's.
+    #[error(transparent)]
+    Native(#[from] NativeError),
+}
+
+/// Builds the outputs of `loaded` with images from `images`.
+pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Report, BuildError> {
+    let mut warnings = Vec::new();
+    if loaded.description.trust.is_some() {
+        warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
+    }
+    let assembly = Assembly::new(loaded, images)?;
+    let mut staging = Staging::new(&options.directory)?;
+    let ours: BTreeSet<Format> = options
+        .outputs
+        .iter()
+        .filter_map(|o| if let Output::Ours(format) = o { Some(*format) } else { None })
+        .collect();
+    if !ours.is_empty() {
+        product(&assembly, ours, options, &mut staging, &mut warnings)?;
+    }
+    for output in &options.outputs {
+        if let Output::Native(format) = output {
+            native(&assembly, *format, options, &mut staging, &mut warnings)?;
+        }
+    }
+    let mut report = Report::new(warnings);
+    for (name, size) in staging.finish()? {
+        report.row(name, usize::try_from(size).unwrap_or(usize::MAX));
+    }
+    Ok(report)
+}
+
+fn native(
+    assembly: &Assembly,
+    format: Native,
+    options: &Options,
+    staging: &mut Staging,
+    warnings: &mut Vec<String>,
+) -> Result<(), BuildError> {
+    let mut out = Stream::new(options.latest).map_err(AssembleError::Write)?;
+    let dockerfile = format == Native::Docker;
+    assembly.write(Wanted { kernel: KernelPart::Whole, dockerfile, sbom: options.sbom }, &mut out)?;
+    let attributes = out.attributes();
+    let mut tar = out.finish().map_err(AssembleError::Write)?;
+    native::write(format, &options.name, assembly.kernel.as_ref(), &mut tar, staging)?;
+    if matches!(format, Native::KernelInitrd | Native::TarKernelInitrd) {
+        warnings.extend(attributes_lost(attributes));
+        let doubts = assembly.kernel.as_ref().map(product::doubts).unwrap_or_default();
+        warnings.extend(doubts.into_iter().map(|doubt| format!("{doubt}; the description has `tar: none`")));
+    }
+    Ok(())
+}
+
+fn product(
+    assembly: &Assembly,
+    formats: BTreeSet<Format>,
+    options: &Options,
+    staging: &mut Staging,
+    warnings: &mut Vec<String>,
+) -> Result<(), BuildError> {
+    let product = product::make(assembly, &options.agent, options.sbom, options.latest)?;
+    let in_ram = formats.contains(&Format::Lcow) || formats.contains(&Format::UnifiedEfi);
+    let verity = options.write.verity || assembly.loaded.description.lcow.verity;
+    let write = write::Options { formats, verity, ..options.write.clone() };
+    let files = write::files(&product.kernel, &product.root, &write)?;
+    warnings.extend(product.kernel.warnings.iter().cloned());
+    if in_ram {
+        warnings.extend(attributes_lost(product.attributes));
+    }
+    if product.agent.is_some() {
+        warnings.extend(not_run(assembly));
+    }
+    let versions = versions_of(&product, assembly);
+    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
+    named.push(("versions.txt", versions.as_bytes()));
+    let sums = outputs::sums(&named);
+    named.push(("SHA256SUMS", sums.as_bytes()));
+    for (name, bytes) in named {
+        let path = options.directory.join(name);
+        staging.file(name.to_owned(), |out| {
+            out.write_all(bytes).map_err(|source| NativeError::Write { path, source })
+        })?;
+    }
+    Ok(())
+}
+
+fn versions_of(product: &Product, assembly: &Assembly) -> String {
+    let source = assembly.kernel.as_ref().map_or("", |kernel| &kernel.image);
+    let mut text = match &product.agent {
+        Some(agent) => versions::text(&product.kernel, agent, source, false),
+        None => format!(
+            "uvm-build={}\nkernel={}\nkernel-source={source}\n",
+            env!("CARGO_PKG_VERSION"),
+            product.kernel.release
+        ),
+    };
+    let image = |found: &Found| format!("image={} {}\n", found.name, found.image.digest);
+    text.extend(assembly.images().map(image));
+    text
+}
+
+/// Containers that nobody starts.
+fn not_run(assembly: &Assembly) -> Vec<String> {
+    let description = &assembly.loaded.description;
+    let lists = [
+        ("onboot", &description.onboot),
+        ("onshutdown", &description.onshutdown),
+        ("services", &description.services),
+    ];
+    let line = |list: &str, item: &super::config::Item| {
+        let name = item["name"].as_str().unwrap_or_default();
+        format!("{list} {name} is in the root, but guest-agent will not start it")
+    };
+    lists.iter().flat_map(|(list, items)| items.iter().map(move |item| line(list, item))).collect()
+}
+
+fn attributes_lost(count: usize) -> Option<String> {
+    (count > 0).then(|| {
+        format!(
+            "{count} files have extended attributes (file capabilities, say), which an initrd cannot hold"
+        )
+    })
+}

@@ -1,0 +1,251 @@
+//! The images of a description: from caches, from the store, from registries, from directories and archives of files.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use lcow_disk::tar::{Entry, Writer};
+use lcow_oci::load::{self, About, LoadError};
+use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
+use lcow_oci::store::{Image, Store, StoreError};
+use lcow_oci::{Digest, Platform, Reference, ReferenceError};
+
+/// Where images come from.
+pub struct Images {
+    /// Where they are kept.
+    pub store: Store,
+    /// OCI layouts and `docker save` archives that are asked first.
+    pub caches: Vec<PathBuf>,
+    /// The machine they must be for.
+    pub platform: Platform,
+    /// Asked for what is nowhere else, if there is one.
+    pub registry: Option<Registry>,
+    /// A place for what is made of directories and archives of files.
+    pub scratch: Store,
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Its name is none.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// It is nowhere.
+    #[error(
+        "there is no image {name} here{}; --pull fetches it from its registry, --cache names another place",
+        looked(places)
+    )]
+    Missing {
+        /// The image.
+        name: String,
+        /// The caches that were asked.
+        places: Vec<PathBuf>,
+    },
+    /// It is for other machines.
+    #[error("the image {name} is not for {wanted}, only for {}", found.join(", "))]
+    Platform {
+        /// The image.
+        name: String,
+        /// The machine it should be for.
+        wanted: Box<Platform>,
+        /// Those it is for.
+        found: Vec<String>,
+    },
+    /// It is for Windows.
+    #[error("the image {name} is for Windows ({}); a utility VM runs Linux", found.join(", "))]
+    Windows {
+        /// The image.
+        name: String,
+        /// The platforms it is for.
+        found: Vec<String>,
+    },
+    /// A cache cannot be read.
+    #[error("cannot take {name} from {}", place.display())]
+    Cache {
+        /// The image.
+        name: String,
+        /// The cache.
+        place: PathBuf,
+        /// Why.
+        source: Box<LoadError>,
+    },
+    /// A registry does not give it.
+    #[error("cannot pull {name}")]
+    Pull {
+        /// The image.
+        name: String,
+        /// Why.
+        source: Box<PullError>,
+    },
+    /// A directory or an archive of files cannot be read.
+    #[error("cannot use {} as an image", path.display())]
+    Files {
+        /// The directory or archive.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The directory or archive of files that `name` means instead of an image: `dir:PATH`, `tar:PATH`.
+pub fn path_of(name: &str) -> Option<&Path> {
+    name.strip_prefix("dir:").or_else(|| name.strip_prefix("tar:")).map(Path::new)
+}
+
+fn looked(places: &[PathBuf]) -> String {
+    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    if places.is_empty() { String::new() } else { format!(" (nor in {})", places.join(", ")) }
+}
+
+/// An image that is here.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The name the description has for it.
+    pub name: String,
+    /// Its parts.
+    pub image: Image,
+    store: Store,
+}
+
+impl Found {
+    /// Its files as one tar stream, whiteouts applied, from the lowest layer up.
+    pub fn open(&self) -> Result<impl Read + use<>, StoreError> {
+        self.store.merged(&self.image)
+    }
+
+    /// One of its blobs.
+    pub fn blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        self.store.open_blob(digest)
+    }
+
+    /// A label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.image.config.config.labels.get(name).map(String::as_str)
+    }
+}
+
+impl Images {
+    /// The image that the description calls `name`: a reference, or `dir:PATH` or `tar:PATH`.
+    pub fn get(&self, name: &str) -> Result<Found, ImageError> {
+        if let Some(path) = path_of(name) {
+            return self.files(name, path);
+        }
+        let reference: Reference = name.parse()?;
+        if let Some(registry) = &self.registry {
+            self.pull(&reference, registry)?;
+            return self.stored(name, &reference);
+        }
+        for place in &self.caches {
+            let only = Some(reference.clone());
+            let options = load::Options { name: None, platform: self.platform.clone(), only };
+            match load::load(&self.store, place, &options) {
+                Ok(_) => return self.stored(name, &reference),
+                Err(LoadError::Unknown { .. }) => {}
+                Err(LoadError::Platform { found, .. }) => return Err(self.other_platform(name, found)),
+                Err(source) => {
+                    let (name, place) = (name.to_owned(), place.clone());
+                    return Err(ImageError::Cache { name, place, source: Box::new(source) });
+                }
+            }
+        }
+        self.stored(name, &reference)
+    }
+
+    fn stored(&self, name: &str, reference: &Reference) -> Result<Found, ImageError> {
+        let image = match self.store.get(reference) {
+            Ok(image) => image,
+            Err(StoreError::Unknown { .. }) => {
+                return Err(ImageError::Missing { name: name.to_owned(), places: self.caches.clone() });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !self.platform.accepts(&image.config.platform) {
+            return Err(self.other_platform(name, vec![image.config.platform.to_string()]));
+        }
+        Ok(Found { name: name.to_owned(), image, store: self.store.clone() })
+    }
+
+    fn pull(&self, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
+        let request = Request { reference, platform: self.platform.clone() };
+        match pull(&self.store, registry, &request, &Quiet, None) {
+            Ok(_) => Ok(()),
+            Err(PullError::Platform { found, .. }) => Err(self.other_platform(&reference.to_string(), found)),
+            Err(source) => Err(ImageError::Pull { name: reference.to_string(), source: Box::new(source) }),
+        }
+    }
+
+    fn other_platform(&self, name: &str, found: Vec<String>) -> ImageError {
+        let name = name.to_owned();
+        if !found.is_empty() && found.iter().all(|platform| platform.starts_with("windows/")) {
+            return ImageError::Windows { name, found };
+        }
+        ImageError::Platform { name, wanted: Box::new(self.platform.clone()), found }
+    }
+
+    /// An image of the files in a directory or an archive.
+    fn files(&self, name: &str, path: &Path) -> Result<Found, ImageError> {
+        let fault = |source| ImageError::Files { path: path.to_owned(), source };
+        let tar: Box<dyn Read> = if path.is_dir() {
+            Box::new(archive_of(path).map_err(fault)?)
+        } else {
+            Box::new(File::open(path).map_err(fault)?)
+        };
+        let digest = Digest::of(name.as_bytes()).hex();
+        let reference: Reference = format!("files.invalid/{digest}").parse()?;
+        let about = About { origin: path.display().to_string(), ..About::default() };
+        load::import(&self.scratch, tar, &reference, about).map_err(|source| ImageError::Cache {
+            name: name.to_owned(),
+            place: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Found { name: name.to_owned(), image: self.scratch.get(&reference)?, store: self.scratch.clone() })
+    }
+}
+
+/// What is in `directory` as a tar in a temporary file, at its beginning.
+fn archive_of(directory: &Path) -> io::Result<File> {
+    let mut archive = Writer::new(io::BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
+    add_directory(directory, "", &mut archive)?;
+    let mut file = archive.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Adds what is in `directory` as `prefix/…`, sorted by name; everything belongs to root.
+fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<impl io::Write>) -> io::Result<()> {
+    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let metadata = fs::symlink_metadata(entry.path())?;
+        let mode = mode_of(&metadata);
+        if metadata.is_symlink() {
+            let target = fs::read_link(entry.path())?;
+            archive.append(&Entry::symlink(name, target.to_string_lossy().as_bytes()), io::empty())?;
+        } else if metadata.is_dir() {
+            archive.append(&Entry::directory(name.clone(), mode), io::empty())?;
+            add_directory(&entry.path(), &format!("{name}/"), archive)?;
+        } else if metadata.is_file() {
+            archive.append(&Entry::file(name, mode, metadata.len()), File::open(entry.path())?)?;
+        } else {
+            let reason = format!("{}: neither file, directory nor link", entry.path().display());
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn mode_of(metadata: &fs::Metadata) -> u16 {
+    use std::os::unix::fs::PermissionsExt;
+    u16::try_from(metadata.permissions().mode() & 0o7777).unwrap_or(0o644)
+}
+
+/// Where files have no permissions, all can be executed.
+#[cfg(not(unix))]
+fn mode_of(_: &fs::Metadata) -> u16 {
+    0o755
+}

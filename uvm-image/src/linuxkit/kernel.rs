@@ -1,0 +1,186 @@
+//! The kernel of a description: what its image has, and the part of the stream that it makes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+
+use lcow_disk::tar::{Entry, Kind, Reader, TarError};
+use lcow_oci::store::StoreError;
+
+use super::config::Kernel;
+use super::images::Found;
+use super::stream::{Origin, Stream};
+
+/// Why there is no kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The image lacks something.
+    #[error("did not find {what} in kernel image {image}: no file {name}")]
+    Missing {
+        /// `kernel`, `kernel tar` or `microcode`.
+        what: &'static str,
+        /// The image.
+        image: String,
+        /// The file.
+        name: String,
+    },
+    /// The store does not give the image.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An archive is damaged.
+    #[error("cannot unpack {what}")]
+    Tar {
+        /// Which.
+        what: String,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// Temporary files fail.
+    #[error("cannot collect the kernel in a temporary file")]
+    Write(#[from] io::Error),
+}
+
+/// The parts of a kernel image that count.
+pub struct KernelFiles {
+    /// The image.
+    pub image: String,
+    /// The kernel's permissions.
+    pub mode: u16,
+    /// The kernel.
+    pub kernel: Vec<u8>,
+    /// Its configuration, if the image has it beside it (`config` or `kernel-config`).
+    pub config: Option<Vec<u8>>,
+    /// The archive of modules, if one is wanted.
+    pub tar: Option<File>,
+    /// Processor microcode, if wanted.
+    pub ucode: Option<Vec<u8>>,
+    /// The command line.
+    pub cmdline: String,
+}
+
+impl KernelFiles {
+    /// Takes from `found` what `kernel` names.
+    pub fn read(kernel: &Kernel, found: &Found) -> Result<Self, KernelError> {
+        let (mut binary, mut config, mut tar, mut ucode, mut mode) = (None, None, None, None, 0o644);
+        let fault = |source| KernelError::Tar { what: found.name.clone(), source };
+        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, found.open()?));
+        while let Some(entry) = reader.next_entry().map_err(fault)? {
+            let path =
+                String::from_utf8_lossy(&entry.path).trim_start_matches("./").trim_matches('/').to_owned();
+            if entry.kind != Kind::File {
+                continue;
+            }
+            if path == kernel.binary() {
+                (binary, mode) = (Some(bytes(&mut reader).map_err(fault)?), entry.mode);
+            } else if kernel.tar() == Some(&path[..]) {
+                tar = Some(spool(&mut reader, &found.name)?);
+            } else if kernel.ucode() == Some(&path[..]) {
+                ucode = Some(bytes(&mut reader).map_err(fault)?);
+            } else if matches!(&path[..], "config" | "kernel-config") {
+                config = Some(bytes(&mut reader).map_err(fault)?);
+            }
+        }
+        reader.drain().map_err(fault)?;
+        let missing = |what, name: &str| KernelError::Missing {
+            what,
+            image: found.name.clone(),
+            name: name.to_owned(),
+        };
+        if let (Some(name), None) = (kernel.tar(), &tar) {
+            return Err(missing("kernel tar", name));
+        }
+        if let (Some(name), None) = (kernel.ucode(), &ucode) {
+            return Err(missing("microcode", name));
+        }
+        let kernel_bytes = binary.ok_or_else(|| missing("kernel", kernel.binary()))?;
+        let (image, cmdline) = (found.name.clone(), kernel.cmdline.clone());
+        Ok(Self { image, mode, kernel: kernel_bytes, config, tar, ucode, cmdline })
+    }
+
+    /// Writes the kernel's block: what is in `boot`, and the archive's entries in their places.
+    pub fn write(&self, out: &mut Stream) -> Result<(), KernelError> {
+        let origin = self.origin();
+        out.directory(&origin, "boot")?;
+        out.file(&origin, "boot/cmdline", 0o644, self.cmdline.as_bytes())?;
+        out.file(&origin, "boot/kernel", self.mode, &self.kernel)?;
+        self.write_modules(out)?;
+        if let Some(ucode) = &self.ucode {
+            out.file(&origin, "boot/ucode.cpio", 0o644, ucode)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the archive's entries alone.
+    pub fn write_modules(&self, out: &mut Stream) -> Result<(), KernelError> {
+        let origin = self.origin();
+        if let Some(mut tar) = self.tar.as_ref() {
+            let fault =
+                |source| KernelError::Tar { what: "the archive of kernel modules".to_owned(), source };
+            tar.rewind()?;
+            let mut reader = Reader::new(BufReader::with_capacity(1 << 20, tar));
+            while let Some(mut entry) = reader.next_entry().map_err(fault)? {
+                clean(&mut entry);
+                if !entry.path.is_empty() {
+                    out.entry(&origin, entry, Data(&mut reader))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { source: self.image.clone(), location: "kernel".to_owned() }
+    }
+}
+
+/// Whether `path` is part of the stream only for the outputs that have it in files of their own.
+pub fn is_diverted(path: &[u8]) -> bool {
+    matches!(path, b"boot/cmdline" | b"boot/kernel" | b"boot/ucode.cpio")
+}
+
+/// Paths without `./` and slashes around them.
+fn clean(entry: &mut Entry) {
+    let trim = |path: &[u8]| {
+        let text = path.strip_prefix(b"./").unwrap_or(path);
+        let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
+        let start = text.iter().position(|byte| *byte != b'/').unwrap_or(end);
+        text[start.min(end)..end].to_vec()
+    };
+    entry.path = trim(&entry.path);
+    if entry.path == b"." {
+        entry.path.clear();
+    }
+    if entry.kind == Kind::HardLink {
+        entry.link = trim(&entry.link);
+    }
+}
+
+fn bytes(reader: &mut Reader<impl Read>) -> Result<Vec<u8>, TarError> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match reader.read_data(&mut buffer)? {
+            0 => return Ok(all),
+            count => all.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+fn spool(reader: &mut Reader<impl Read>, image: &str) -> Result<File, KernelError> {
+    let mut file = tempfile::tempfile()?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let fault = |source| KernelError::Tar { what: image.to_owned(), source };
+        match reader.read_data(&mut buffer).map_err(fault)? {
+            0 => return Ok(file),
+            count => file.write_all(&buffer[..count])?,
+        }
+    }
+}
+
+struct Data<'a, R>(&'a mut Reader<R>);
+
+impl<R: Read> Read for Data<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_data(buffer).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,33 @@
+//! `uvm-build build`: boot files from LinuxKit descriptions.
+//!
+//! The way through: [`node`] reads YAML, [`validate`] holds it against [`schema`], [`load`] merges the files into a
+//! [`config::Description`]; [`images`] finds its images, [`assemble`] writes all their files to one [`stream`], with
+//! [`spec`] and [`runtime`] for its containers; [`native`] makes LinuxKit's outputs of that.
+
+pub mod assemble;
+pub mod build;
+pub mod capabilities;
+pub mod config;
+pub mod container;
+pub mod files;
+pub mod ids;
+pub mod images;
+pub mod kernel;
+pub mod load;
+pub mod mounts;
+pub mod native;
+pub mod newc;
+pub mod node;
+pub mod package;
+pub mod product;
+pub mod runtime;
+pub mod sbom;
+pub mod schema;
+pub mod spec;
+pub mod stream;
+pub mod unpack;
+pub mod validate;
+pub mod volumes;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! An image's files on their way into the stream: what is left out, what is replaced, what is always there.
+
+use std::io::{self, BufReader, Read};
+
+use lcow_disk::tar::{Entry, Kind, Reader, TarError};
+use lcow_oci::store::StoreError;
+
+use super::images::Found;
+use super::stream::{Origin, Stream};
+
+/// Why an image cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The store does not give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is damaged.
+    #[error("cannot unpack {image}")]
+    Tar {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// A path leads out of the root.
+    #[error("{image} has the path {path:?}, which leads out of the root")]
+    Path {
+        /// The image.
+        image: String,
+        /// The path.
+        path: String,
+    },
+    /// It cannot be written.
+    #[error("cannot collect files in a temporary file")]
+    Write(#[from] io::Error),
+}
+
+/// What the image's name resolution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolver {
+    /// That of the whole machine, made at run time.
+    Machine,
+    /// None: what the container is given at run time takes its place.
+    Container,
+}
+
+/// Alpine's list of packages.
+const PACKAGES: &str = "lib/apk/db/installed";
+const DROPPED: &[&str] = &[
+    ".dockerenv",
+    "Dockerfile",
+    "dev/console",
+    "dev/pts",
+    "dev/shm",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+];
+const DIRECTORIES: &[&str] = &["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"];
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+const NO_RESOLVER: &str = "\n# no resolv.conf configured\n";
+
+/// An image on its way to a place in the root.
+pub struct Unpack<'a> {
+    /// The image.
+    pub image: &'a Found,
+    /// The directory it goes to, ending in a slash, or nothing for the root.
+    pub prefix: &'a str,
+    /// Its name resolution.
+    pub resolver: Resolver,
+    /// Where the entries come from.
+    pub origin: &'a Origin,
+    /// Collects the package lists of several images, which are then not written.
+    pub packages: Option<&'a mut Vec<u8>>,
+}
+
+impl Unpack<'_> {
+    /// Writes the image's files to `out`.
+    pub fn run(mut self, out: &mut Stream) -> Result<(), UnpackError> {
+        let image = self.image.name.clone();
+        let fault = |source| UnpackError::Tar { image: image.clone(), source };
+        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, self.image.open()?));
+        let mut has_mtab = false;
+        while let Some(mut entry) = reader.next_entry().map_err(fault)? {
+            let path = self.clean(&entry.path)?;
+            if path.is_empty() || DROPPED.contains(&&path[..]) {
+                continue;
+            }
+            has_mtab |= path == "etc/mtab";
+            if let (PACKAGES, Some(all)) = (&path[..], &mut self.packages) {
+                Data { reader: &mut reader }.read_to_end(all)?;
+                continue;
+            }
+            if entry.kind == Kind::HardLink {
+                entry.link = format!("{}{}", self.prefix, self.clean(&entry.link)?).into_bytes();
+            }
+            entry.path = format!("{}{path}", self.prefix).into_bytes();
+            if entry.segments.is_some() {
+                self.sparse(entry, &mut reader, out)?;
+            } else {
+                out.entry(self.origin, entry, Data { reader: &mut reader })?;
+            }
+        }
+        // To the very end, where the content is checked.
+        reader.drain().map_err(fault)?;
+        self.usual(has_mtab, out)?;
+        Ok(())
+    }
+
+    /// What every root has.
+    fn usual(&self, has_mtab: bool, out: &mut Stream) -> io::Result<()> {
+        let at = |path: &str| format!("{}{path}", self.prefix);
+        for path in DIRECTORIES {
+            out.directory(self.origin, &at(path))?;
+        }
+        out.file(self.origin, &at("etc/hosts"), 0o644, HOSTS.as_bytes())?;
+        if !has_mtab {
+            out.made(self.origin, Entry::symlink(at("etc/mtab"), "/proc/mounts"))?;
+        }
+        match self.resolver {
+            Resolver::Machine => {
+                let link = Entry::symlink(at("etc/resolv.conf"), "/run/resolvconf/resolv.conf");
+                out.made(self.origin, link)
+            }
+            Resolver::Container => {
+                out.file(self.origin, &at("etc/resolv.conf"), 0o644, NO_RESOLVER.as_bytes())
+            }
+        }
+    }
+
+    /// A sparse file, holes and all: few readers know them.
+    fn sparse(
+        &self,
+        mut entry: Entry,
+        reader: &mut Reader<impl Read>,
+        out: &mut Stream,
+    ) -> Result<(), UnpackError> {
+        let segments = entry.segments.take().unwrap_or_default();
+        let mut whole: Box<dyn Read + '_> = Box::new(io::empty());
+        let mut at = 0;
+        let data = std::rc::Rc::new(std::cell::RefCell::new(Data { reader }));
+        for segment in segments {
+            let hole = io::repeat(0).take(segment.offset - at);
+            at = segment.offset + segment.length;
+            whole = Box::new(whole.chain(hole).chain(Shared(data.clone()).take(segment.length)));
+        }
+        let rest = io::repeat(0).take(entry.size.saturating_sub(at));
+        Ok(out.entry(self.origin, entry, whole.chain(rest))?)
+    }
+
+    /// A path without `.` and empty parts.
+    fn clean(&self, path: &[u8]) -> Result<String, UnpackError> {
+        let text = String::from_utf8_lossy(path);
+        let bad = || UnpackError::Path { image: self.image.name.clone(), path: text.clone().into_owned() };
+        if text.split('/').any(|part| part == "..") || std::str::from_utf8(path).is_err() {
+            return Err(bad());
+        }
+        let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Ok(parts.join("/"))
+    }
+}
+
+/// The data of the current entry.
+struct Data<'a, R> {
+    reader: &'a mut Reader<R>,
+}
+
+impl<R: Read> Read for Data<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read_data(buffer).map_err(io::Error::other)
+    }
+}
+
+/// One reader for the data of several runs.
+struct Shared<'a, R>(std::rc::Rc<std::cell::RefCell<Data<'a, R>>>);
+
+impl<R: Read> Read for Shared<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}
