@@ -114,6 +114,10 @@ pub(super) async fn attach(
     init: u32,
 ) -> Result<Option<String>, Error> {
     let Some(Attachment { namespace, required }) = network else { return Ok(None) };
+    // Without a name there is nothing that adapters could be for, and pods without a network share no record.
+    if namespace.is_empty() {
+        return Ok(None);
+    }
     if !agent.network.knows(&namespace) {
         return if required { Err(Error::NoNetwork(namespace)) } else { Ok(None) };
     }
