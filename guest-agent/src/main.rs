@@ -15,6 +15,7 @@ mod init;
 mod kernel_modules;
 mod log;
 mod multicall;
+mod network;
 mod power;
 mod process;
 mod runtime;

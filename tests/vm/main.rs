@@ -6,6 +6,7 @@ mod containers;
 mod devices;
 mod images;
 mod init;
+mod pods;
 mod processes;
 mod roots;
 mod storage;
@@ -25,6 +26,7 @@ fn main() -> anyhow::Result<()> {
     let suites = [
         processes::suite(&lab),
         containers::suite(&lab),
+        pods::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),
         verity::suite(&lab),

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::handlers;
-use super::outbound::{Generation, Written};
+use super::outbound::{Generation, Waited, Written};
 use crate::gcs::Agent;
 use crate::log;
 
@@ -105,8 +105,9 @@ impl Dispatcher {
     pub(super) fn dispatch(&mut self, header: Header, body: &[u8]) {
         let (base, document) = match decode(body) {
             Ok(decoded) => decoded,
-            Err(failure) => return self.answer(header, ActivityId::default(), Err(failure)),
+            Err(failure) => return self.answer(header, None, ActivityId::default(), Err(failure)),
         };
+        let waited = waited(header, &base, &document);
         self.log_request(header, &document);
         self.agent.outbound.named(&base.container_id);
         let activity = base.activity_id;
@@ -122,8 +123,11 @@ impl Dispatcher {
             None
         };
         let Some(handling) = handling else {
-            return self.answer(header, activity, Err(not_implemented(header.message_type)));
+            return self.answer(header, None, activity, Err(not_implemented(header.message_type)));
         };
+        if let Some(wait) = &waited {
+            self.agent.outbound.waits(wait.clone());
+        }
         let answering = Self { agent: Rc::clone(&self.agent), ..*self };
         tokio::task::spawn_local(async move {
             // A task of its own: should it panic, the host still gets an answer, for it would wait five minutes
@@ -131,7 +135,7 @@ impl Dispatcher {
             let outcome = tokio::task::spawn_local(handling).await.unwrap_or_else(|_| {
                 Err(Failure::text(HResult::FAIL, "the agent failed internally; see its log"))
             });
-            answering.answer(header, activity, outcome);
+            answering.answer(header, waited, activity, outcome);
         });
     }
 
@@ -155,13 +159,13 @@ impl Dispatcher {
         let payload = outcome.and_then(|response| {
             serde_json::to_value(response).map_err(|error| Failure::text(HResult::FAIL, error.to_string()))
         });
-        self.answer(header, activity, payload.map(Reply::from));
+        self.answer(header, None, activity, payload.map(Reply::from));
         if self.negotiated {
             self.agent.outbound.negotiated(header.id);
         }
     }
 
-    fn answer(&self, header: Header, activity: ActivityId, outcome: Outcome) {
+    fn answer(&self, header: Header, waited: Option<Waited>, activity: ActivityId, outcome: Outcome) {
         let (body, written) = match outcome {
             Ok(Reply { payload, written }) => {
                 (Message { base: ResponseBase::success(activity), payload }.to_json(), written)
@@ -180,8 +184,17 @@ impl Dispatcher {
             let body = serde_json::to_vec(&base).unwrap_or_default();
             frame::encode(kind, header.id, &body, MAX_TO_HOST).unwrap_or_default()
         });
-        self.agent.outbound.answer(self.generation, frame, written);
+        self.agent.outbound.answer(self.generation, waited, frame, written);
     }
+}
+
+/// What a `WaitForProcess` waits for; `None` for other messages.
+fn waited(header: Header, base: &RequestBase, document: &Value) -> Option<Waited> {
+    if header.message_type != MessageType::WAIT_FOR_PROCESS {
+        return None;
+    }
+    let message: messages::WaitForProcess = json::decode("WaitForProcess", document).ok()?;
+    Some(Waited { container: base.container_id.clone(), process: message.process_id, id: header.id })
 }
 
 fn decode(body: &[u8]) -> Result<(RequestBase, Value), Failure> {

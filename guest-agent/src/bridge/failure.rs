@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use lcow_protocol::json::DecodeError;
 use lcow_protocol::{HResult, InvalidContainerId};
 
-use crate::{container, process, runtime, storage, transport};
+use crate::{container, network, process, runtime, storage, transport};
 
 /// An error answer: its code and the text that users see.
 #[derive(Debug)]
@@ -75,6 +75,12 @@ impl From<storage::Error> for Failure {
     }
 }
 
+impl From<network::Error> for Failure {
+    fn from(error: network::Error) -> Self {
+        Self::new(HResult::FAIL, &error)
+    }
+}
+
 impl From<runtime::Error> for Failure {
     fn from(error: runtime::Error) -> Self {
         Self::new(runtime_result(&error), &error)
@@ -88,6 +94,7 @@ impl From<container::Error> for Failure {
             E::NotFound(_) => HResult::SYSTEM_NOT_FOUND,
             E::Exists(_) => HResult::SYSTEM_ALREADY_EXISTS,
             E::Creating(_) | E::StillRunning(_) | E::AlreadyStarted(_) => HResult::INVALID_STATE,
+            E::NoNetwork(_) => HResult::NOT_FOUND,
             E::NotRunning(_) => HResult::SYSTEM_ALREADY_STOPPED,
             E::InvalidId(_) => HResult::INVALID_ARG,
             E::Schema { .. } => HResult::INVALID_JSON,

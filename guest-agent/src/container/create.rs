@@ -1,6 +1,6 @@
 //! `Create` (spec section 7): from the host's specification to an init process that waits to be let go.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use std::rc::Rc;
 use lcow_protocol::envelope::{Message, RequestBase};
 use lcow_protocol::messages::{ContainerNotification, HostedSettings, SchemaVersion};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::job_file::JobFile;
+use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, guest_path, identity_files, runtime_spec};
+use super::{Container, Error, guest_path, pods, runtime_spec};
 use crate::cgroup;
 use crate::gcs::Agent;
-use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
+use crate::process::{ConsoleSocket, Phase, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
 
 /// The oldest container document that is understood.
 const OLDEST_SCHEMA: SchemaVersion = SchemaVersion { major: 2, minor: 1 };
-/// Says whether a container is a pod's sandbox or one of its workloads.
-const TYPE_ANNOTATION: &str = "io.kubernetes.cri.container-type";
 
 /// Creates a container.
 pub(crate) async fn create(
@@ -39,15 +39,29 @@ pub(crate) async fn create(
             Ok(())
         }
         Err(error) => {
-            // Also when init exists already and only its terminal did not arrive.
-            if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
-            }
-            super::delete::remove_bundle(&bundle).await.unwrap_or_else(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cleaning up after a failed create");
-            });
+            undo(agent, &base, &bundle).await;
             Err(error)
         }
+    }
+}
+
+/// Takes back what a failed `Create` has done; each step is tried whatever the others say.
+async fn undo(agent: &Agent, base: &RequestBase, bundle: &Path) {
+    let failed = |error: &dyn std::error::Error| {
+        tracing::warn!(error = crate::bridge::with_causes(error), "cleaning up after a failed create");
+    };
+    // Also when init exists already and only its terminal or its network did not come.
+    if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
+        failed(&error);
+    }
+    if let Err(error) = pods::take_down(&agent.pods, &base.container_id, bundle).await {
+        failed(&error);
+    }
+    if let Err(error) = agent.storage.release_bundle(&base.container_id).await {
+        failed(&error);
+    }
+    if let Err(error) = super::delete::remove_bundle(bundle).await {
+        failed(&error);
     }
 }
 
@@ -69,26 +83,15 @@ fn check(base: &RequestBase, settings: &HostedSettings) -> Result<(), Error> {
     if !settings.oci_specification.is_object() {
         return Err(Error::Invalid("there is no OciSpecification".to_owned()));
     }
-    match settings.oci_specification["annotations"][TYPE_ANNOTATION].as_str() {
-        None => Ok(()),
-        Some(kind @ ("sandbox" | "container")) => {
-            Err(Error::Invalid(format!("containers of type {kind:?} are not supported by this agent")))
-        }
-        Some(other) => Err(Error::Invalid(format!("unknown container type {other:?}"))),
-    }
+    Ok(())
 }
 
 async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> Result<Rc<Container>, Error> {
     let id = base.container_id.as_str();
     let bundle = PathBuf::from(settings.oci_bundle_path);
-    let mut spec = settings.oci_specification;
     create_bundle(&bundle)?;
-    identity_files::provide(&mut spec, &bundle, "")?;
-    runtime_spec::adapt(&mut spec)?;
-    let root = PathBuf::from(spec["root"]["path"].as_str().unwrap_or_default());
-    runtime_spec::resolve_user(&mut spec["process"], &root)?;
-    let cgroups_path = format!("/pods/{id}");
-    spec["linux"]["cgroupsPath"] = cgroups_path.as_str().into();
+    let order = Order { agent, id: &base.container_id, bundle: &bundle, spec: settings.oci_specification };
+    let Prepared { spec, root, tee, network, host_network } = prepare::prepare(order).await?;
     create_working_directory(&spec, &root);
     let filter = filter(agent, &spec).await?;
     let mut config = spec.clone();
@@ -97,16 +100,22 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     write_config(&bundle, &config)?;
     let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
+    let network = prepare::attach(agent, network, host_network, child.pid).await?;
+    let cgroups_path = spec["linux"]["cgroupsPath"].as_str().unwrap_or_default();
     Ok(Rc::new(Container {
         id: base.container_id.clone(),
         activity: base.activity_id,
         bundle,
         scratch: PathBuf::from(settings.scratch_dir_path),
         owns_pid_namespace: runtime_spec::owns_pid_namespace(&spec),
+        cgroup: cgroup::directory(cgroups_path),
         spec,
-        cgroup: cgroup::directory(&cgroups_path),
+        tee,
+        network,
         init: Process::new(child, terminal),
         state: RefCell::new(State::Created(waiting)),
+        oom_kills: Cell::default(),
+        phase: watch::Sender::new(Phase::Running),
         relays: RefCell::new(Relays::default()),
         execs: RefCell::default(),
     }))
@@ -210,6 +219,11 @@ async fn supervise(agent: Rc<Agent>, container: Rc<Container>) {
     {
         tracing::warn!(error = &error as &dyn std::error::Error, cid = %container.id, "killing what init left behind");
     }
+    container.phase.send_if_modified(|phase| {
+        let running = *phase == Phase::Running;
+        *phase = if running { Phase::Ended } else { *phase };
+        running
+    });
     let relays = container.relays.take();
     relays.finish().await;
     tracing::info!(cid = %container.id, exitCode = status, "container init has exited");

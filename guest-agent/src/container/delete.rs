@@ -4,15 +4,20 @@ use std::path::Path;
 
 use lcow_protocol::ContainerId;
 
-use super::{Container, Error};
+use super::pods::{HUGE_PAGES, LOGS, SHARED, SHARED_MEMORY};
+use super::{Container, Error, pods};
 use crate::gcs::Agent;
+use crate::process::Phase;
 use crate::runtime::{self, FailureKind};
 use crate::{cgroup, storage};
 
 const SIGKILL: i32 = 9;
 
 /// What `Create` puts into a bundle.
-const BUNDLE_FILES: [&str; 4] = ["config.json", "hostname", "hosts", "resolv.conf"];
+const BUNDLE_FILES: [&str; 8] =
+    ["config.json", "hostname", "hosts", "resolv.conf", SHARED, SHARED_MEMORY, HUGE_PAGES, LOGS];
+/// Where they do.
+const POD_BUNDLES: &str = "/run/gcs/pods";
 
 /// Removes a container. An id that is not known is a success, since the host may delete what a failed create has
 /// already undone. What fails is reported, and the container stays known, so that the host can try again.
@@ -24,16 +29,35 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     if container.is_running() {
         return Err(Error::StillRunning(id.clone()));
     }
+    container.phase.send_replace(Phase::Abandoned);
     end_init(agent, &container).await?;
+    if let Some(namespace) = &container.network {
+        agent.network.detach(namespace);
+    }
+    if let Some((_, pod)) = agent.pods.of_sandbox(id) {
+        pod.unmount()?;
+    }
     agent.runtime.delete(id.as_str()).await.map_err(Error::runtime("deleting the container"))?;
     cgroup::remove(&container.cgroup)?;
+    pods::take_down(&agent.pods, id, &container.bundle).await?;
     agent.storage.release_bundle(id).await?;
     if container.scratch != Path::new("") {
         storage::remove_tree(&container.scratch).await?;
     }
     remove_bundle(&container.bundle).await?;
+    remove_pod_directory(&container.bundle)?;
     agent.containers.remove(id);
     Ok(())
+}
+
+/// The newer hosts keep a pod's bundles in a directory of its own, which goes with the last of them.
+fn remove_pod_directory(bundle: &Path) -> Result<(), Error> {
+    match bundle.parent() {
+        Some(parent) if parent != Path::new(POD_BUNDLES) && parent.starts_with(POD_BUNDLES) => {
+            Ok(storage::remove_if_empty(parent)?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A container that was never started has an init that waits; it ends with the container.

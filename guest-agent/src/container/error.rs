@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lcow_protocol::{ContainerId, InvalidContainerId};
 
-use crate::{cgroup, runtime, storage, transport};
+use crate::{cgroup, network, runtime, storage, transport};
 
 /// An error of a container operation.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,12 @@ pub(crate) enum Error {
     /// Its directories.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    /// A pod's network that the host has not described.
+    #[error("network namespace {0:?} is not known")]
+    NoNetwork(String),
+    /// Its network adapters.
+    #[error(transparent)]
+    Network(#[from] network::Error),
     /// Its cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),

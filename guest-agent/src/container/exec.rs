@@ -12,7 +12,7 @@ use super::job_file::JobFile;
 use super::state::PlannedStdio;
 use super::{Container, Error, runtime_spec};
 use crate::gcs::Agent;
-use crate::process::{self, Process, Relays, Wanted};
+use crate::process::{self, Extras, Process, Relays, Wanted};
 use crate::runtime::{Child, FailurePipe, ProcessJob, STATE_ROOT};
 
 /// Runs the process of `parameters` in `container`.
@@ -79,7 +79,7 @@ async fn connect(
     let state = Path::new(STATE_ROOT);
     match planned {
         PlannedStdio::Pipes(pipes) => {
-            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams)
+            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::default())
                 .map_err(Error::io("connecting the streams of a process in", state))?;
             Ok((Process::new(child, None), relays))
         }
@@ -87,7 +87,7 @@ async fn connect(
             let pty = socket.receive().await.map_err(Error::io("receiving a terminal in", state))?;
             set_initial_size(&pty, process);
             let pty = Rc::new(pty);
-            Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams)))
+            Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams, None)))
         }
     }
 }

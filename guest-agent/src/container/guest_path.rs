@@ -16,6 +16,22 @@ pub(super) fn open_in(root: &Path, path: &str) -> io::Result<File> {
     Ok(File::from(openat2(&root, path, how)?))
 }
 
+/// Opens the file `path` inside `root` for appending, and makes it; anything but a plain file is refused, because
+/// writing to it might block.
+pub(super) fn append_in(root: &Path, path: &Path) -> io::Result<File> {
+    let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let how = OpenHow::new()
+        .flags(flags)
+        .mode(Mode::from_bits_truncate(0o666))
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = File::from(openat2(&root, path, how)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(file)
+}
+
 /// Creates the directory `path` and its parents (0755) inside `root`.
 pub(super) fn create_dir_in(root: &Path, path: &Path) -> io::Result<()> {
     let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -64,6 +80,21 @@ mod tests {
         let mut text = String::new();
         open_in(&base.join("root"), "/etc/passwd").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "inside");
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_log_is_a_plain_file_and_not_a_link_or_a_pipe() {
+        use std::io::Write;
+        let base = scratch("append");
+        for text in ["a", "b"] {
+            write!(append_in(&base, Path::new("log")).unwrap(), "{text}").unwrap();
+        }
+        assert_eq!(fs::read_to_string(base.join("log")).unwrap(), "ab");
+        symlink("/etc/passwd", base.join("link")).unwrap();
+        nix::unistd::mkfifo(&base.join("pipe"), Mode::S_IRWXU).unwrap();
+        assert!(append_in(&base, Path::new("link")).is_err());
+        assert!(append_in(&base, Path::new("pipe")).is_err());
         fs::remove_dir_all(base).unwrap();
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Error;
+use super::{Error, rewrite};
 
 /// The host name of a specification, or the VM's own.
 pub(super) fn hostname(spec: &Value) -> Result<String, Error> {
@@ -33,39 +33,37 @@ pub(super) fn hosts(hostname: &str) -> String {
     )
 }
 
-/// Writes the files into `directory` and appends a bind mount for each to the specification, unless it mounts
-/// something there already.
-pub(super) fn provide(spec: &mut Value, directory: &Path, resolv_conf: &str) -> Result<(), Error> {
+/// Writes the files into `directory`; without a text there is no `resolv.conf`.
+pub(super) fn write(spec: &Value, directory: &Path, resolv_conf: Option<&str>) -> Result<(), Error> {
     let hostname = hostname(spec)?;
     let files = [
-        ("hostname", format!("{hostname}\n")),
-        ("hosts", hosts(&hostname)),
-        ("resolv.conf", resolv_conf.to_owned()),
+        ("hostname", Some(format!("{hostname}\n"))),
+        ("hosts", Some(hosts(&hostname))),
+        ("resolv.conf", resolv_conf.map(str::to_owned)),
     ];
-    let read_only = spec["root"]["readonly"].as_bool().unwrap_or(false);
-    let options = if read_only { json!(["bind", "ro"]) } else { json!(["bind"]) };
     for (name, content) in files {
-        let destination = format!("/etc/{name}");
-        if mounts(spec)?.iter().any(|mount| mount["destination"] == destination.as_str()) {
-            continue;
-        }
-        let source = directory.join(name);
-        fs::write(&source, content).map_err(Error::io("writing", &source))?;
-        let source = source.to_string_lossy();
-        mounts(spec)?
-            .push(json!({"destination": destination, "type": "bind", "source": source, "options": options}));
+        let path = directory.join(name);
+        content.map_or(Ok(()), |content| fs::write(&path, content)).map_err(Error::io("writing", &path))?;
     }
     Ok(())
 }
 
-fn mounts(spec: &mut Value) -> Result<&mut Vec<Value>, Error> {
-    let mounts = &mut spec["mounts"];
-    if mounts.is_null() {
-        *mounts = json!([]);
+/// Appends a bind mount for each of the files in `directory`, unless the specification mounts something there.
+pub(super) fn bind(spec: &mut Value, directory: &Path) -> Result<(), Error> {
+    let read_only = spec["root"]["readonly"].as_bool().unwrap_or(false);
+    let options = if read_only { json!(["bind", "ro"]) } else { json!(["bind"]) };
+    for name in ["hostname", "hosts", "resolv.conf"] {
+        let (source, destination) = (directory.join(name), format!("/etc/{name}"));
+        let mounted = spec["mounts"]
+            .as_array()
+            .is_some_and(|mounts| mounts.iter().any(|mount| mount["destination"] == destination.as_str()));
+        if !mounted && source.exists() {
+            let mount =
+                json!({"destination": destination, "type": "bind", "source": source, "options": options});
+            rewrite::add_mount(spec, mount)?;
+        }
     }
-    mounts
-        .as_array_mut()
-        .ok_or_else(|| Error::Invalid("the specification's mounts are not a list".to_owned()))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -95,13 +93,14 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let mut spec = json!({"hostname": "web", "root": {"readonly": true},
             "mounts": [{"destination": "/etc/hosts", "source": "/x"}]});
-        provide(&mut spec, &directory, "nameserver 10.0.0.2\n").unwrap();
+        write(&spec, &directory, Some("nameserver 10.0.0.2\n")).unwrap();
+        bind(&mut spec, &directory).unwrap();
         let destinations: Vec<_> =
             spec["mounts"].as_array().unwrap().iter().map(|m| m["destination"].clone()).collect();
         assert_eq!(destinations, ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
         assert_eq!(spec["mounts"][1]["options"], json!(["bind", "ro"]));
         assert_eq!(fs::read_to_string(directory.join("hostname")).unwrap(), "web\n");
-        assert!(!directory.join("hosts").exists());
+        assert_eq!(fs::read_to_string(directory.join("resolv.conf")).unwrap(), "nameserver 10.0.0.2\n");
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use lcow_protocol::messages::{ProcessParameters, StdioPorts};
 use lcow_protocol::{ContainerId, ProcessId};
 
+use super::rewrite::TeeLog;
 use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
-use crate::process::{self, Relays, Wanted};
+use crate::process::{self, Extras, Phase, Relays, Wanted};
 use crate::{power, runtime};
 
 /// Lets init run, with its streams connected to the host's ports.
@@ -41,10 +42,15 @@ async fn let_go(
     streams: Wanted,
 ) -> Result<(), Error> {
     let Waiting { stdio, failures } = waiting;
+    let tee = container.tee.as_ref().map(TeeLog::open).transpose();
+    let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?.map(Rc::new);
     let relays = match stdio {
-        InitStdio::Pipes(pipes) => Relays::of_pipes(pipes.into_agent_ends(), streams)
-            .map_err(Error::io("connecting the streams of", &container.bundle))?,
-        InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams),
+        InitStdio::Pipes(pipes) => {
+            let extras = Extras { tee, phase: Some(container.phase.subscribe()) };
+            Relays::of_pipes(pipes.into_agent_ends(), streams, &extras)
+                .map_err(Error::io("connecting the streams of", &container.bundle))?
+        }
+        InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams, tee),
     };
     container.relays.replace(relays);
     let failed = Error::runtime("starting the container");
@@ -59,6 +65,7 @@ pub(crate) async fn shutdown(agent: &Agent, id: &ContainerId, signal: i32) -> Re
     }
     let container = agent.containers.get(id)?;
     container.init.note_signal(signal);
+    container.phase.send_replace(Phase::Abandoned);
     match agent.runtime.signal(container.init.id().0, signal).await {
         // Its end has been, or is about to be, reported: the host has what it wants.
         Err(runtime::Error::Job(failure)) if failure.kind == runtime::FailureKind::NoSuchProcess => Ok(()),

@@ -3,6 +3,7 @@
 //! Each container owns its state; handlers run on one thread and never hold a borrow across an await, so there
 //! is no lock to take.
 
+mod annotations;
 mod create;
 mod delete;
 mod error;
@@ -10,16 +11,24 @@ mod exec;
 mod guest_path;
 mod identity_files;
 mod job_file;
+mod kind;
 mod lifecycle;
+mod pods;
+mod prepare;
 mod registry;
+mod rewrite;
 mod runtime_spec;
+mod sandbox;
+mod standalone;
 mod state;
 mod user;
+mod workload;
 
 pub(crate) use create::create;
 pub(crate) use delete::delete;
 pub(crate) use error::Error;
 pub(crate) use exec::exec;
 pub(crate) use lifecycle::{shutdown, start};
+pub(crate) use pods::Pods;
 pub(crate) use registry::Containers;
 pub(crate) use state::Container;

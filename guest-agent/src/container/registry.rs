@@ -50,6 +50,16 @@ impl Containers {
         self.0.borrow_mut().remove(id);
     }
 
+    /// Every container that is not just being created.
+    pub(crate) fn all(&self) -> Vec<Rc<Container>> {
+        let table = self.0.borrow();
+        let ready = |entry: &Entry| match entry {
+            Entry::Creating => None,
+            Entry::Ready(container) => Some(Rc::clone(container)),
+        };
+        table.values().filter_map(ready).collect()
+    }
+
     /// A line per container, for people.
     pub(crate) fn describe(&self) -> Vec<String> {
         let table = self.0.borrow();

@@ -11,8 +11,8 @@ use crate::runtime::Filter;
 /// Capabilities that loading a seccomp profile late needs; see `runtime::executor`.
 const FOR_CONFINING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
 
-/// Changes a container's specification: what libcontainer would misread is taken out or spelled out.
-pub(super) fn adapt(spec: &mut Value) -> Result<(), Error> {
+/// Checks what later steps rely on, and fills in what they change.
+pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
     let root = spec["root"]["path"].as_str().unwrap_or_default();
     if !root.starts_with('/') {
         return Err(Error::Invalid(format!("root.path {root:?} is not absolute")));
@@ -23,18 +23,24 @@ pub(super) fn adapt(spec: &mut Value) -> Result<(), Error> {
     if spec["linux"].is_null() {
         spec["linux"] = json!({});
     }
-    for part in ["/linux", "/process", "/process/capabilities", "/process/user", "/annotations"] {
+    for part in
+        ["/linux", "/process", "/process/capabilities", "/process/user", "/annotations", "/linux/resources"]
+    {
         if spec.pointer(part).is_some_and(|value| !value.is_null() && !value.is_object()) {
             return Err(Error::Invalid(format!("the specification's {part} is not an object")));
         }
     }
+    Ok(())
+}
+
+/// Changes a container's specification: what libcontainer would misread is taken out or spelled out.
+pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
     if let Some(document) = spec.as_object_mut() {
         // For the host alone; and hooks from a host are not run.
         document.remove("windows");
         document.remove("hooks");
     }
-    Ok(())
 }
 
 /// Written out, `false` counts as set: the filter would be loaded after capabilities are gone, and fail.
@@ -149,7 +155,8 @@ mod tests {
     #[test]
     fn what_libcontainer_would_misread_is_taken_out() {
         let mut spec = spec();
-        adapt(&mut spec).unwrap();
+        check(&mut spec).unwrap();
+        adapt(&mut spec);
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
         assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
@@ -159,7 +166,7 @@ mod tests {
             json!({"root": {"path": "r"}}),
             json!({"root": {"path": "/r"}, "process": {"args": []}}),
         ] {
-            assert!(adapt(&mut bad.clone()).is_err(), "{bad}");
+            assert!(check(&mut bad.clone()).is_err(), "{bad}");
         }
     }
 

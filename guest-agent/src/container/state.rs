@@ -1,17 +1,19 @@
 //! One container.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use lcow_protocol::messages::ProcessEntry;
 use lcow_protocol::{ActivityId, ContainerId, ProcessId};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use super::rewrite::TeeLog;
 use crate::cgroup;
-use crate::process::{ConsoleSocket, Process, Pty, Relays, StdioPipes};
+use crate::process::{ConsoleSocket, Phase, Process, Pty, Relays, StdioPipes};
 use crate::runtime::{FailurePipe, FailureWriter, Stdio, TerminalSocket};
 
 /// A container that `Create` has finished with.
@@ -26,10 +28,18 @@ pub(crate) struct Container {
     /// The specification, before its filter and capabilities were split off for the executor.
     pub(super) spec: Value,
     pub(super) cgroup: PathBuf,
+    /// What init's output is copied to.
+    pub(super) tee: Option<TeeLog>,
+    /// The namespace whose adapters it has.
+    pub(super) network: Option<String>,
     /// Its pid namespace is its own, so nothing in it outlives init.
     pub(super) owns_pid_namespace: bool,
     pub(super) init: Rc<Process>,
     pub(super) state: RefCell<State>,
+    /// How many processes were killed for want of memory, as far as that was logged.
+    pub(super) oom_kills: Cell<u64>,
+    /// For output streams whose host is away.
+    pub(super) phase: watch::Sender<Phase>,
     /// The relays of init, once it has been started.
     pub(super) relays: RefCell<Relays>,
     pub(super) execs: RefCell<HashMap<ProcessId, Rc<Process>>>,
@@ -83,6 +93,19 @@ impl Container {
             return Some(Rc::clone(&self.init));
         }
         self.execs.borrow().get(&id).cloned()
+    }
+
+    /// Logs what was killed in it for want of memory since the last call.
+    pub(crate) fn report_oom_kills(&self) {
+        let count = cgroup::oom_kills(&self.cgroup);
+        if count > self.oom_kills.replace(count) {
+            cgroup::warn_of_kills(&self.cgroup, count);
+        }
+    }
+
+    /// Its cgroup, as a directory.
+    pub(crate) fn cgroup(&self) -> &Path {
+        &self.cgroup
     }
 
     /// Forgets an exec; init is kept.

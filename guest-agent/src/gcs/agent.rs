@@ -7,7 +7,8 @@ use lcow_protocol::{ContainerId, ProcessId};
 
 use super::Options;
 use crate::bridge::Outbound;
-use crate::container::Containers;
+use crate::container::{Containers, Pods};
+use crate::network::Network;
 use crate::process::VmProcesses;
 use crate::runtime::{self, Filters};
 use crate::storage::Storage;
@@ -22,6 +23,10 @@ pub(crate) struct Agent {
     pub(crate) vm_processes: VmProcesses,
     /// Containers by id.
     pub(crate) containers: Containers,
+    /// What the containers of a pod share.
+    pub(crate) pods: Pods,
+    /// Network adapters.
+    pub(crate) network: Network,
     /// Whether the host has set its policy; it may do so once.
     pub(crate) policy_set: Cell<bool>,
     /// Compiled system call filters.
@@ -41,6 +46,8 @@ impl Agent {
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),
+            pods: Pods::default(),
+            network: Network::default(),
             policy_set: Cell::default(),
             filters: Filters::default(),
             storage,

@@ -129,7 +129,9 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
         tokio::task::spawn_local(clock::follow());
     }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
+    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve));
     let agent = Agent::new(options, runtime);
+    tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
     tokio::select! {
         result = bridge::serve(agent) => Ok(result?),
         // Containers cannot be managed any more; ending the machine is the one honest answer.
@@ -147,6 +149,13 @@ async fn log_worker_output(output: pipe::Receiver) {
             tracing::warn!(left_out, output = %String::from_utf8_lossy(&line).trim_end(), "container worker");
         }
         line.clear();
+    }
+}
+
+async fn log_oom_kills(agent: Rc<Agent>) {
+    let killed = || agent.containers.all().iter().for_each(|container| container.report_oom_kills());
+    if let Err(error) = cgroup::follow_kills(killed).await {
+        tracing::warn!(%error, "what is killed for want of memory is not logged");
     }
 }
 

@@ -1,9 +1,9 @@
 //! Relays between a process's standard streams and the host's ports (spec sections 8.2 and 8.3).
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
 
 use lcow_protocol::VsockPort;
 use lcow_protocol::messages::{ProcessParameters, StdioPorts};
@@ -13,15 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
+use super::output::{Extras, Output};
 use super::pty::Pty;
 use crate::transport::{DialError, HostStream};
 
 /// Bytes moved at a time.
 const CHUNK: usize = 64 << 10;
-
-/// After all output was sent, so long may the host take to close. Upstream waits for ever, and so a vanished
-/// host could keep an exit status from being reported (spec section 17, row 26).
-const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections to the host's ports, where asked for.
 #[derive(Debug, Default)]
@@ -32,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) stdout: Option<HostStream>,
     /// Guest to host.
     pub(crate) stderr: Option<HostStream>,
+    /// Where they were found.
+    pub(crate) ports: StdioPorts,
 }
 
 /// Connects to the ports that the host has opened, in its order: stdin, stdout, stderr.
@@ -43,6 +42,7 @@ pub(crate) async fn dial(parameters: &ProcessParameters, ports: StdioPorts) -> R
         stdin: one(parameters.create_std_in_pipe, ports.stdin).await?,
         stdout: one(parameters.create_std_out_pipe, ports.stdout).await?,
         stderr: one(parameters.create_std_err_pipe, ports.stderr).await?,
+        ports,
     })
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Relays {
 impl Relays {
     /// Connects pipes and host. An end without a connection is closed: the process then reads end of file, or
     /// gets an error when it writes.
-    pub(crate) fn of_pipes(pipes: AgentEnds, streams: Wanted) -> io::Result<Self> {
+    pub(crate) fn of_pipes(pipes: AgentEnds, streams: Wanted, extras: &Extras) -> io::Result<Self> {
         let AgentEnds([stdin, stdout, stderr]) = pipes;
         let mut relays = Self::default();
         if let Some(host) = streams.stdin {
@@ -103,24 +103,29 @@ impl Relays {
             let sender = pipe::Sender::from_owned_fd(stdin)?;
             relays.stdin = Some(tokio::task::spawn_local(feed(host, sender)));
         }
-        for (pipe, host) in [(stdout, streams.stdout), (stderr, streams.stderr)] {
-            if let Some(host) = host {
+        let ports = streams.ports;
+        for (pipe, host, port) in
+            [(stdout, streams.stdout, ports.stdout), (stderr, streams.stderr, ports.stderr)]
+        {
+            if host.is_some() || extras.tee.is_some() {
                 set_nonblocking(&pipe)?;
                 let receiver = pipe::Receiver::from_owned_fd(pipe)?;
-                relays.output.push(tokio::task::spawn_local(drain(receiver, host)));
+                let output = Output::new(host, port, extras);
+                relays.output.push(tokio::task::spawn_local(drain(receiver, output)));
             }
         }
         Ok(relays)
     }
 
     /// Connects a terminal and the host. A stderr connection, if the host made one, is not used.
-    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted) -> Self {
+    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted, tee: Option<Rc<File>>) -> Self {
         let mut relays = Self::default();
         if let Some(host) = streams.stdin {
             let pty = Rc::clone(pty);
             relays.stdin = Some(tokio::task::spawn_local(type_into(host, pty)));
         }
-        relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), streams.stdout)));
+        let output = Output::new(streams.stdout, streams.ports.stdout, &Extras { tee, phase: None });
+        relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), output)));
         drop(streams.stderr);
         relays
     }
@@ -152,23 +157,13 @@ async fn feed(mut host: HostStream, mut pipe: pipe::Sender) {
     }
 }
 
-/// Pipe to host. At the end of the output: half-close, then wait until the host has read everything and closed.
-async fn drain(mut pipe: pipe::Receiver, mut host: HostStream) {
+/// Pipe to host.
+async fn drain(mut pipe: pipe::Receiver, mut output: Output) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-        if host.write_all(&chunk[..count]).await.is_err() {
-            return discard(pipe, &mut chunk).await;
-        }
+        output.write(&chunk[..count]).await;
     }
-    if host.shutdown().await.is_ok() {
-        // Any outcome means that the host is done.
-        let _ = tokio::time::timeout(DRAIN_PATIENCE, host.read(&mut chunk[..1])).await;
-    }
-}
-
-/// The host has stopped listening; the process must not block on its own output for that.
-async fn discard(mut pipe: pipe::Receiver, chunk: &mut [u8]) {
-    while let Ok(1..) = pipe.read(chunk).await {}
+    output.close().await;
 }
 
 /// Host to terminal.
@@ -181,16 +176,12 @@ async fn type_into(mut host: HostStream, pty: Rc<Pty>) {
     }
 }
 
-/// Terminal to host, until the last process has closed the terminal. What nobody listens to is thrown away, as in
-/// [`discard`].
-async fn show(pty: Rc<Pty>, mut host: Option<HostStream>) {
+/// Terminal to host, until the last process has closed the terminal. There is no farewell: the connection is simply
+/// closed.
+async fn show(pty: Rc<Pty>, mut output: Output) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = pty.read(&mut chunk).await {
-        if let Some(stream) = &mut host
-            && stream.write_all(&chunk[..count]).await.is_err()
-        {
-            host = None;
-        }
+        output.write(&chunk[..count]).await;
     }
 }
 
@@ -212,7 +203,7 @@ mod tests {
             let (host, ours) = tokio::net::UnixStream::pair().unwrap();
             drop(host);
             let streams = Wanted { stdout: Some(HostStream::Unix(ours)), ..Wanted::default() };
-            let relays = Relays::of_terminal(&Rc::new(pty), streams);
+            let relays = Relays::of_terminal(&Rc::new(pty), streams, None);
             let writer = tokio::task::spawn_blocking(move || {
                 let mut left = MUCH;
                 while left > 0 {

@@ -51,7 +51,7 @@ impl VmProcesses {
             drop(slave);
             let pty = Rc::new(pty);
             let process = Process::new(child, Some(Rc::clone(&pty)));
-            supervise(&process, Relays::of_terminal(&pty, streams));
+            supervise(&process, Relays::of_terminal(&pty, streams, None));
             process
         } else {
             // The process gets the connections themselves: they close when it, and all its children, have.

@@ -9,6 +9,7 @@ mod mounts;
 mod plan9;
 mod scsi;
 mod setup;
+mod shared;
 mod stack;
 mod tree;
 mod verity;
@@ -30,6 +31,9 @@ pub(crate) use filesystem::format_ext4;
 pub(crate) use mounts::is_mount_point;
 pub(crate) use mounts::overlay_directory;
 pub(crate) use scsi::Address as ScsiAddress;
+pub(crate) use shared::{
+    create_open_directory, remove_if_empty, share_directory, share_huge_pages, share_memory, unmount_all,
+};
 pub(crate) use verity::Policy as VerityPolicy;
 pub(crate) use vpci::wait_for as wait_for_pci_device;
 

@@ -12,21 +12,23 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long a device may take to show up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for the device behind the VMBus device `id`.
-pub(crate) async fn wait_for(id: &str) -> Result<(), Error> {
+/// Waits for the device behind the VMBus device `id`; returns its directory in sysfs.
+pub(crate) async fn wait_for(id: &str) -> Result<PathBuf, Error> {
     let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     if !plain {
         return Err(Error::Invalid(format!("{id:?} is no id of a VMBus device")));
     }
     let bus = Path::new("/sys/bus/vmbus/devices").join(id.to_ascii_lowercase());
     let deadline = Instant::now() + PATIENCE;
-    while find(&bus)?.is_none() {
+    loop {
+        if let Some(device) = find(&bus)? {
+            return Ok(device);
+        }
         if Instant::now() >= deadline {
             return Err(Error::NoPciDevice { id: id.to_owned(), seconds: PATIENCE.as_secs() });
         }
         tokio::time::sleep(POLL).await;
     }
-    Ok(())
 }
 
 /// The device: `pciDDDD:BB` below the VMBus device, and `DDDD:BB…` below that.

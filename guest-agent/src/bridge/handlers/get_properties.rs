@@ -9,6 +9,7 @@ use lcow_protocol::messages::{GetProperties, GetPropertiesResponse, Properties, 
 
 use crate::bridge::Failure;
 use crate::bridge::dispatch::Reply;
+use crate::cgroup;
 use crate::gcs::Agent;
 
 pub(in crate::bridge) async fn handle(
@@ -25,7 +26,7 @@ pub(in crate::bridge) async fn handle(
         match PropertyType::from_name(&name) {
             Some(PropertyType::ProcessList) => properties.process_list = Some(container.process_list()),
             Some(PropertyType::Statistics) => {
-                return Err(Failure::text(HResult::NOT_IMPL, "statistics are not available from this agent"));
+                properties.metrics = Some(cgroup::metrics(container.cgroup()));
             }
             None => tracing::warn!(name, "unknown property asked for"),
         }

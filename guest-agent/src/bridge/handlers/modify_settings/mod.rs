@@ -1,8 +1,10 @@
 //! `ModifySettings` (spec section 6): one file per setting, and the table of which request each one takes.
 
 mod combined_layers;
+mod container_constraints;
 mod mapped_directory;
 mod mapped_virtual_disk;
+mod network;
 mod pod_cgroup_memory_limit;
 mod scsi_device;
 mod security_policy;
@@ -74,6 +76,8 @@ table! {
     VPMemDevice: Remove => vpmem_device::remove;
     CombinedLayers: Add => combined_layers::add;
     CombinedLayers: Remove => combined_layers::remove;
+    Network: Add => network::add;
+    Network: Remove => network::remove;
     VPCIDevice: Add => vpci_device::add;
     SecurityPolicy: Add | Remove | Update => security_policy::set;
     SecurityPolicyFragment: Add | Remove | Update => security_policy_fragment::inject;
@@ -90,7 +94,14 @@ pub(in crate::bridge) async fn handle(
     let unsupported = || fail(format!("the RequestType \"{}\" is not supported", request.request_type));
     let verb = RequestType::from_name(&request.request_type).ok_or_else(unsupported)?;
     if !base.container_id.is_null() {
-        agent.containers.get(&base.container_id)?;
+        let container = agent.containers.get(&base.container_id)?;
+        if resource == ResourceType::ContainerConstraints {
+            if request.settings.is_null() {
+                return Err(Failure::text(HResult::INVALID_JSON, "the request has no Settings"));
+            }
+            container_constraints::update(&container, &request.settings)?;
+            return Ok(Empty {}.into());
+        }
         let resource = resource.as_str();
         return Err(fail(format!("the ResourceType \"{resource}\" is not supported for containers")));
     }

@@ -9,5 +9,6 @@ use crate::gcs::Agent;
 use crate::storage;
 
 pub(super) async fn add(_: Rc<Agent>, device: VpciDevice) -> Result<(), Failure> {
-    Ok(storage::wait_for_pci_device(&device.vmbus_guid).await?)
+    storage::wait_for_pci_device(&device.vmbus_guid).await?;
+    Ok(())
 }

@@ -1,8 +1,18 @@
 //! The agent's part of the cgroup tree (spec section 11.1): `/gcs` for itself, `/pods` for all containers.
 
+mod metrics;
+mod resources;
+mod watch;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+pub(crate) use metrics::{metrics, oom_kills};
+pub(crate) use resources::apply;
+pub(crate) use watch::{follow_kills, follow_memory, warn_of_kills};
 
 /// Where cgroups are mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
@@ -65,6 +75,13 @@ pub(crate) fn limit_pods(reserve: u64) -> Result<(), Error> {
         failed("limiting", &path)(io::Error::other("the machine's memory does not exceed the reserve"))
     })?;
     fs::write(&path, limit.to_string()).map_err(failed("writing", &path))
+}
+
+/// Creates the cgroup of a pod, limited to `resources`.
+pub(crate) fn create_pod(cgroup: &Path, resources: &Value) -> Result<(), Error> {
+    fs::create_dir(cgroup).map_err(failed("creating", cgroup))?;
+    delegate(cgroup)?;
+    apply(cgroup, resources)
 }
 
 /// The directory of the cgroup that a specification names by `path`.

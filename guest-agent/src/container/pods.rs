@@ -1,0 +1,94 @@
+//! What the containers of a pod share: a directory, a cgroup, a network.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use lcow_protocol::ContainerId;
+
+use super::Error;
+use crate::{cgroup, storage};
+
+/// Directories of a sandbox root on which something is mounted.
+pub(super) const SHARED: &str = "sandboxMounts";
+/// The one in memory.
+pub(super) const SHARED_MEMORY: &str = "sandboxTmpfsMounts";
+/// The one for huge pages.
+pub(super) const HUGE_PAGES: &str = "hugepages";
+/// Where tee'd logs go.
+pub(super) const LOGS: &str = "logs";
+
+/// A pod.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    /// The container that it begins and ends with.
+    pub(super) sandbox: ContainerId,
+    /// The sandbox root (spec section 7.4).
+    pub(super) root: PathBuf,
+    /// Whether its containers use the VM's own network.
+    pub(super) host_network: bool,
+}
+
+/// All pods.
+#[derive(Debug, Default)]
+pub(crate) struct Pods(RefCell<HashMap<String, Pod>>);
+
+impl Pods {
+    /// A new pod.
+    pub(super) fn add(&self, id: &str, pod: Pod) -> Result<(), Error> {
+        let mut pods = self.0.borrow_mut();
+        if pods.contains_key(id) {
+            return Err(Error::Invalid(format!("pod {id} exists already")));
+        }
+        pods.insert(id.to_owned(), pod);
+        Ok(())
+    }
+
+    /// The pod of that id.
+    pub(super) fn get(&self, id: &str) -> Option<Pod> {
+        self.0.borrow().get(id).cloned()
+    }
+
+    /// The pod that has `sandbox` for its sandbox container.
+    pub(super) fn of_sandbox(&self, sandbox: &ContainerId) -> Option<(String, Pod)> {
+        let pods = self.0.borrow();
+        pods.iter().find(|(_, pod)| pod.sandbox == *sandbox).map(|(id, pod)| (id.clone(), pod.clone()))
+    }
+
+    /// Forgets a pod.
+    pub(super) fn forget(&self, id: &str) {
+        self.0.borrow_mut().remove(id);
+    }
+}
+
+impl Pod {
+    /// Takes off what is mounted in its root.
+    pub(super) fn unmount(&self) -> Result<(), Error> {
+        for name in [SHARED, SHARED_MEMORY, HUGE_PAGES] {
+            storage::unmount_all(&self.root.join(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// The cgroup of a pod, as specifications name it.
+pub(super) fn cgroups_path(pod: &str) -> String {
+    format!("/pods/{pod}")
+}
+
+/// As [`cgroups_path`], as a directory.
+pub(super) fn cgroup(pod: &str) -> PathBuf {
+    cgroup::directory(&cgroups_path(pod))
+}
+
+/// Takes down the pod of `sandbox`, if it is one: its mounts, its directory and its cgroup.
+pub(super) async fn take_down(pods: &Pods, sandbox: &ContainerId, bundle: &Path) -> Result<(), Error> {
+    let Some((id, pod)) = pods.of_sandbox(sandbox) else { return Ok(()) };
+    pod.unmount()?;
+    if pod.root != bundle {
+        storage::remove_tree(&pod.root).await?;
+    }
+    cgroup::remove(&cgroup(&id))?;
+    pods.forget(&id);
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Moves an adapter to where it belongs and configures it there (spec sections 10.2 and 10.3).
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, setns};
+
+use super::netlink::Netlink;
+use super::plan::{OTHER_TABLE, Plan, Prefix, Route};
+use super::{Error, Place};
+
+/// Of the rules for tables of their own: before the main table's.
+const RULE_PRIORITY: u32 = 5;
+
+/// Runs `work` on a thread of its own, which may change its network namespace: no other may use it afterwards.
+pub(super) async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let spawned = std::thread::Builder::new().name("network".to_owned()).spawn(move || {
+        // Nobody listens only if the request was given up.
+        let _ = sender.send(work());
+    });
+    spawned.map_err(Error::step("starting a thread for", "an adapter"))?;
+    receiver.await.unwrap_or(Err(Error::Panicked))
+}
+
+/// Moves the interface `name` to its place and configures it; changes the calling thread's network namespace.
+pub(super) fn configure(name: &str, plan: &Plan, place: Place) -> Result<(), Error> {
+    let mtu = mtu(name).map_err(Error::step("reading the MTU of", name))?;
+    if let Place::Process(pid) = place {
+        let path = format!("/proc/{pid}/ns/net");
+        let namespace = File::open(&path).map_err(Error::step("opening", &path))?;
+        let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
+        let index = index(name)?;
+        netlink.set_up(index, false).map_err(Error::step("taking down", name))?;
+        netlink.move_to(index, pid).map_err(Error::step("moving to its pod", name))?;
+        setns(&namespace, CloneFlags::CLONE_NEWNET)
+            .map_err(|error| Error::step("entering", &path)(error.into()))?;
+    }
+    let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
+    Link { index: index(name)?, name, netlink }.apply(plan, mtu)
+}
+
+fn index(name: &str) -> Result<u32, Error> {
+    if_nametoindex(name).map_err(|error| Error::step("finding", name)(error.into()))
+}
+
+/// sysfs shows the interfaces of the namespace in which it was mounted.
+fn mtu(name: &str) -> io::Result<u32> {
+    let text = fs::read_to_string(Path::new("/sys/class/net").join(name).join("mtu"))?;
+    text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// An interface in the thread's network namespace.
+struct Link<'a> {
+    index: u32,
+    name: &'a str,
+    netlink: Netlink,
+}
+
+impl Link<'_> {
+    fn apply(&self, plan: &Plan, mtu: u32) -> Result<(), Error> {
+        let Self { index, name, netlink } = self;
+        if plan.encap_overhead != 0 {
+            let mtu = mtu.saturating_sub(plan.encap_overhead.into());
+            netlink.set_mtu(*index, mtu).map_err(Error::step("setting the MTU of", name))?;
+        }
+        netlink.set_up(*index, true).map_err(Error::step("taking up", name))?;
+        for prefix in &plan.addresses {
+            let subject = format!("{}/{} to {name}", prefix.address, prefix.bits);
+            netlink.add_address(*index, *prefix).map_err(Error::step("adding the address", subject))?;
+            if plan.low_metric {
+                netlink
+                    .add_rule(prefix.address, OTHER_TABLE, RULE_PRIORITY)
+                    .map_err(Error::step("adding a rule for", prefix.address))?;
+            }
+        }
+        plan.routes.iter().try_for_each(|route| self.add_route(route))
+    }
+
+    /// A gateway that no route leads to is made known as a neighbour on the link.
+    fn add_route(&self, route: &Route) -> Result<(), Error> {
+        let describe = || match route.destination {
+            Some(to) => format!("to {}/{} through {}", to.address, to.bits, self.name),
+            None => format!("by default through {}", self.name),
+        };
+        let added = match (self.netlink.add_route(self.index, route), route.gateway) {
+            (Err(error), Some(gateway)) if is_unreachable(&error) => {
+                let neighbour = Prefix::host(gateway);
+                let reach =
+                    Route { destination: Some(neighbour), gateway: None, metric: 0, table: route.table };
+                // The route itself says what matters.
+                let _ = self.netlink.add_route(self.index, &reach);
+                self.netlink.add_route(self.index, route)
+            }
+            (added, _) => added,
+        };
+        added.map_err(Error::step("adding the route", describe()))
+    }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    // IPv6 says that there is no route to the host.
+    matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH))
+}

@@ -1,0 +1,128 @@
+//! Requests to the kernel's routing socket, answered one by one (rtnetlink(7)).
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use super::plan::{Prefix, Route};
+
+/// An acknowledgement holds its request, and none of ours is near this size.
+const ANSWER: usize = 8192;
+
+/// A socket in the calling thread's network namespace.
+pub(super) struct Netlink(Socket);
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+impl Netlink {
+    /// Opens one.
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a request and waits for its acknowledgement.
+    fn request(&self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        request.finalize();
+        let mut buffer = vec![0; request.buffer_len()];
+        request.serialize(&mut buffer);
+        self.0.send(&buffer, 0)?;
+        let mut answer = vec![0; ANSWER];
+        let length = self.0.recv(&mut answer.as_mut_slice(), 0)?;
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer[..length])
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        match answer.payload {
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            NetlinkPayload::Error(_) => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel sent no acknowledgement")),
+        }
+    }
+
+    fn set_link(&self, index: u32, up: Option<bool>, attribute: Option<LinkAttribute>) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        if let Some(up) = up {
+            message.header.change_mask = LinkFlags::Up;
+            message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        }
+        message.attributes.extend(attribute);
+        self.request(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Takes an interface up or down.
+    pub(super) fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
+        self.set_link(index, Some(up), None)
+    }
+
+    /// Sets the largest packet of an interface, in bytes.
+    pub(super) fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()> {
+        self.set_link(index, None, Some(LinkAttribute::Mtu(mtu)))
+    }
+
+    /// Moves an interface into the network namespace of a process.
+    pub(super) fn move_to(&self, index: u32, pid: u32) -> io::Result<()> {
+        self.set_link(index, None, Some(LinkAttribute::NetNsPid(pid)))
+    }
+
+    /// Gives an interface an address.
+    pub(super) fn add_address(&self, index: u32, prefix: Prefix) -> io::Result<()> {
+        let mut message = AddressMessage::default();
+        message.header.family = family(prefix.address);
+        message.header.prefix_len = prefix.bits;
+        message.header.index = index;
+        // For IPv4 the local address is the one that counts; for IPv6 both must agree.
+        message.attributes =
+            vec![AddressAttribute::Local(prefix.address), AddressAttribute::Address(prefix.address)];
+        self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Adds a route through an interface; a default route has the family of its gateway.
+    pub(super) fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
+        let Some(address) = route.gateway.or(route.destination.map(|to| to.address)) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(address);
+        message.header.table = route.table;
+        message.header.protocol = RouteProtocol::Boot;
+        // What is on the link itself can lead to gateways.
+        message.header.scope = if route.gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
+        message.header.kind = RouteType::Unicast;
+        message.attributes.push(RouteAttribute::Oif(index));
+        if let Some(to) = route.destination {
+            message.header.destination_prefix_length = to.bits;
+            message.attributes.push(RouteAttribute::Destination(to.address.into()));
+        }
+        message.attributes.extend(route.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+        if route.metric != 0 {
+            message.attributes.push(RouteAttribute::Priority(route.metric));
+        }
+        self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// What comes from `source` is looked up in `table`, before the main table.
+    pub(super) fn add_rule(&self, source: IpAddr, table: u8, priority: u32) -> io::Result<()> {
+        let mut message = RuleMessage::default();
+        message.header.family = family(source);
+        message.header.src_len = Prefix::host(source).bits;
+        message.header.table = table;
+        message.header.action = RuleAction::ToTable;
+        message.attributes = vec![RuleAttribute::Source(source), RuleAttribute::Priority(priority)];
+        self.request(RouteNetlinkMessage::NewRule(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+}
