@@ -107,7 +107,7 @@ fn kernels_that_could_not_start_are_refused() {
 #[test]
 fn the_root_disk_is_a_clean_file_system() {
     let config = format!(
-        "{BOTH}CONFIG_DEVTMPFS=y\nCONFIG_DEVTMPFS_MOUNT=y\nCONFIG_HYPERV_STORAGE=y\nCONFIG_BLK_DEV_PMEM=y\nCONFIG_ACPI_NFIT=y\n\
+        "{BOTH}CONFIG_DEVTMPFS=y\nCONFIG_DEVTMPFS_MOUNT=y\nCONFIG_HYPERV_STORAGE=y\nCONFIG_BLK_DEV_PMEM=y\nCONFIG_ND_CLAIM=y\nCONFIG_ACPI_NFIT=y\n\
          CONFIG_DM_VERITY=y\nCONFIG_DM_INIT=y\n"
     );
     let bench = bench(&config, "opt/x");
