@@ -46,6 +46,7 @@ impl Way {
     }
 
     /// The arguments of `lcow uvm boot` for the files in `dir`.
+    #[cfg(unix)]
     pub(super) fn arguments(self, dir: &Path) -> Vec<String> {
         let disk = |kind: &str, name: &str| {
             vec!["--root".to_owned(), format!("{kind}:{}", dir.join(name).display())]
@@ -113,6 +114,7 @@ mod tests {
     #[test]
     fn every_way_has_a_name() {
         assert_eq!(format!("{:<26}|", Way::PmemRoot), "direct boot, root in pmem |");
+        #[cfg(unix)]
         assert!(Way::VerityRoot.arguments(Path::new("/b"))[1].starts_with("verity:/b"));
     }
 }
