@@ -1,6 +1,8 @@
 //! Disks whose blocks are found by a table: what dynamic VHD and VHDX have in common when they are read.
 use std::io::{self, Read, Seek, SeekFrom};
 
+use crate::seek;
+
 /// Finds blocks in the file.
 pub(crate) trait Map {
     /// Bytes per block.
@@ -80,12 +82,7 @@ impl<F: Read + Seek, M: Map> Read for Mapped<F, M> {
 
 impl<F, M> Seek for Mapped<F, M> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek::target(to, self.position, self.size)?;
         Ok(self.position)
     }
 }

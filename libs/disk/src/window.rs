@@ -1,6 +1,8 @@
 //! A part of a disk as a disk of its own: partitions, and the file system in front of a footer.
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use crate::seek;
+
 /// Bytes `start..start + length` of `inner`, counted from 0. Nothing outside can be read or written.
 #[derive(Debug)]
 pub struct Window<F> {
@@ -70,12 +72,7 @@ impl<F: Write + Seek> Write for Window<F> {
 
 impl<F> Seek for Window<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek::target(to, self.position, self.length)?;
         Ok(self.position)
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::{DiskType, FOOTER_SIZE, Footer, VhdError, checksum, find_footer};
 use crate::mapped::{Map, Mapped};
+use crate::seek;
 
 const HEADER_SIZE: usize = 1024;
 const COOKIE: &[u8; 8] = b"cxsparse";
@@ -186,12 +187,7 @@ impl<W: Write + Seek> Write for DynamicWriter<W> {
 
 impl<W> Seek for DynamicWriter<W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek::target(to, self.position, self.size)?;
         Ok(self.position)
     }
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use super::{BLOCK_SIZE, MAX_SIZE, VhdxError, tables};
+use crate::seek;
 
 /// A new disk under construction: write and seek in it as in a raw one, then [`finish`](Self::finish).
 ///
@@ -88,12 +89,7 @@ impl<W: Write + Seek> Write for Disk<W> {
 
 impl<W> Seek for Disk<W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek::target(to, self.position, self.size)?;
         Ok(self.position)
     }
 }
