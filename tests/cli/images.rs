@@ -196,23 +196,23 @@ fn inspected(home: &Home) -> Result<()> {
 fn kept(home: &Home) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let home = home.elsewhere(directory.path())?;
-    home.lcow(&["run", "--name", "work", "busybox", "true"])?.well()?;
-    home.lcow(&["rmi", "busybox"])?.refused(125, &["container work"])?;
+    home.lcow(&["run", "--name", "kept", "busybox", "true"])?.well()?;
+    home.lcow(&["rmi", "busybox"])?.refused(125, &["container kept"])?;
     home.lcow(&["rmi", "-f", "busybox"])?.well()?;
     let disks = || Ok::<_, anyhow::Error>(home.files("layers", ".vhd")?.len());
     ensure!(
         home.files("images/blobs/sha256", "")?.is_empty() && disks()? == 1,
         "the container needs its disk"
     );
-    let record = home.path().join("containers/work/record.json");
+    let record = home.path().join("containers/kept/record.json");
     let text = std::fs::read(&record)?;
     std::fs::write(&record, b"{")?;
     let list = home.lcow(&["ps", "-a"])?;
-    ensure!(list.status == 0 && list.stderr.contains("work/record.json"), "{list:?}");
+    ensure!(list.status == 0 && list.stderr.contains("kept/record.json"), "{list:?}");
     let pruned = home.lcow(&["images", "prune"])?;
     ensure!(pruned.stderr.contains("all layer disks are kept") && disks()? == 1, "{pruned:?}");
     std::fs::write(&record, text)?;
-    home.lcow(&["rm", "work"])?.well()?;
+    home.lcow(&["rm", "kept"])?.well()?;
     ensure!(disks()? == 0, "nobody needs it any more");
     Ok(())
 }

@@ -11,7 +11,7 @@ use lcow_oci::{Compression, Digest};
 use nix::sys::signal::Signal;
 
 use crate::home::{Home, image};
-use crate::hub::Hub;
+use crate::hub::{Hub, noise};
 use crate::{Test, boots, plain};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -27,17 +27,6 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Interrupted pulls; each is killed a little later than the one before.
 const KILLS: u32 = 24;
-
-fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// Six layers of two megabytes in all packings, half of it in files of a kilobyte.
 fn large(name: &str, seed: u64) -> Result<ImageBuilder> {

@@ -4,8 +4,9 @@ use lcow_oci::registry::{PullError, Registry, RegistryError};
 use lcow_oci::store::StoreError;
 use lcow_oci::{Compression, Digest};
 
+use crate::hub::noise;
 use crate::server::{Fault, Server};
-use crate::support::{Lab, hasty, noise, reference};
+use crate::support::{Lab, hasty, reference};
 
 /// A store, a server with an image of one layer of a megabyte, and that layer's path there.
 struct Bench {

@@ -113,3 +113,15 @@ impl Drop for Hub {
         let _ = self.process.wait();
     }
 }
+
+/// Bytes that do not shrink when packed.
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(|_| next()).collect()
+}

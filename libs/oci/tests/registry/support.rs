@@ -7,6 +7,8 @@ use lcow_oci::registry::{Options, Patience, PullError, Pulled, Quiet, Registry, 
 use lcow_oci::store::Store;
 use lcow_oci::{Compression, Platform, Reference};
 
+use crate::hub::noise;
+
 /// A store in a directory that goes with the value.
 pub(crate) struct Lab {
     pub(crate) directory: tempfile::TempDir,
@@ -51,18 +53,6 @@ pub(crate) fn hasty() -> Options {
         silence: Duration::from_millis(500),
     };
     Options { patience, ..Options::default() }
-}
-
-/// Bytes that do not shrink when packed.
-pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 /// An image with a layer of each packing, some 300 kB each.
