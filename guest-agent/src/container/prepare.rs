@@ -59,7 +59,7 @@ impl Order<'_> {
 
     /// The container's root in the VM.
     pub(super) fn root(&self) -> PathBuf {
-        PathBuf::from(self.spec["root"]["path"].as_str().unwrap_or_default())
+        root_of(&self.spec)
     }
 
     /// Resolves the user and adds the limits that annotations ask for, as for all kinds.
@@ -93,7 +93,7 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     spec["linux"]["cgroupsPath"] = outcome.cgroups_path.into();
     runtime_spec::adapt(&mut spec);
     Ok(Prepared {
-        root: order_root(&spec),
+        root: root_of(&spec),
         spec,
         tee,
         network: outcome.network,
@@ -101,7 +101,7 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     })
 }
 
-fn order_root(spec: &Value) -> PathBuf {
+fn root_of(spec: &Value) -> PathBuf {
     PathBuf::from(spec["root"]["path"].as_str().unwrap_or_default())
 }
 

@@ -1,6 +1,8 @@
 //! The kernel command line: guest protocol section 14.1, without the words that suit only Hyper-V
 //! (`initcall_blacklist=virtio_vsock_init`, `pci=off`, `8250_core.nr_uarts=0`).
 
+use lcow_protocol::boot;
+
 /// Builds the line.
 ///
 /// `root` is what the kernel is told about its root file system; `append` goes before `--`; `init_args` replaces everything
@@ -10,21 +12,14 @@ pub fn build(root: &str, cpus: u32, append: &str, init_args: Option<&str>, log_l
     if !root.is_empty() {
         words.push(root.to_owned());
     }
-    words.push("console=ttyS0,115200".into());
-    // A panic resets at once, and a reset ends the machine.
-    words.push("panic=-1 quiet".into());
+    words.push(boot::CONSOLE.into());
     if !append.trim().is_empty() {
         words.push(append.trim().to_owned());
     }
-    words.push(format!("nr_cpus={cpus} brd.rd_nr=0 pmtmr=0"));
+    words.push(format!("nr_cpus={cpus} {}", boot::NO_PROBING));
     words.push("--".into());
-    words.push(init_args.map_or_else(|| default_init_args(log_level), str::to_owned));
+    words.push(init_args.map_or_else(|| boot::init_arguments(log_level), str::to_owned));
     words.join(" ")
-}
-
-/// What hcsshim passes to `/init`.
-fn default_init_args(log_level: &str) -> String {
-    format!("-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel {log_level}")
 }
 
 #[cfg(test)]

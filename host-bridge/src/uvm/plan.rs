@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lcow_protocol::boot;
+
 use super::{BootFiles, BootFilesError, command_line};
 use crate::vmm::{Accelerator, Boot, Disk, Kernel, MachineConfig, Nic, Peers, Pmem, VmmError};
 
@@ -175,8 +177,8 @@ impl BootPlan {
     fn root_words(&self) -> Result<String, PlanError> {
         Ok(match &self.root {
             Root::Initrd | Root::EfiDisk(_) => String::new(),
-            Root::Scsi(_) => "root=/dev/sda ro rootwait init=/init".into(),
-            Root::Pmem(_) => "root=/dev/pmem0 ro rootwait init=/init".into(),
+            Root::Scsi(_) => boot::SCSI_ROOT.into(),
+            Root::Pmem(_) => boot::PMEM_ROOT.into(),
             Root::Verity(disk) => {
                 let path = disk.with_extension("cmdline");
                 let text = fs::read_to_string(&path).map_err(|source| PlanError::Words { path, source })?;

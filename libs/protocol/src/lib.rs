@@ -8,6 +8,7 @@
 //! Source of every name and number: the guest protocol specification, sections 2 to 6 and 16.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod envelope;
 pub mod frame;
 mod hresult;

@@ -5,6 +5,7 @@ use std::io::{self, Cursor};
 use lcow_disk::ext4::layer::{self, LayerError, Whiteouts};
 use lcow_disk::verity::{self, Verity, VerityError};
 use lcow_disk::vhd;
+use lcow_protocol::boot;
 
 use super::root::Root;
 use crate::hex::hex;
@@ -62,7 +63,7 @@ impl RootDisk {
     /// What the kernel must be told to use this disk as its root.
     pub fn words(&self) -> String {
         let Some(verity) = &self.verity else {
-            return format!("root={ROOT_DISK} ro rootwait init=/init");
+            return boot::SCSI_ROOT.to_owned();
         };
         let blocks = self.file_system / verity::BLOCK_SIZE as u64;
         let table = format!(

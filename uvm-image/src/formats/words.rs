@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use lcow_protocol::boot;
+
 /// The hypervisor that an output with a command line of its own is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Target {
@@ -35,19 +37,12 @@ pub fn command_line(target: Target, root: &str, extra: &str) -> String {
         Target::HyperV => "initcall_blacklist=virtio_vsock_init",
         Target::Qemu => "",
     };
-    [
-        root,
-        blacklist,
-        "console=ttyS0,115200 panic=-1 quiet",
-        extra.trim(),
-        "brd.rd_nr=0 pmtmr=0",
-        "-- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info",
-    ]
-    .iter()
-    .filter(|words| !words.is_empty())
-    .copied()
-    .collect::<Vec<_>>()
-    .join(" ")
+    [root, blacklist, boot::CONSOLE, extra.trim(), boot::NO_PROBING, "--", &boot::init_arguments("info")]
+        .iter()
+        .filter(|words| !words.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Archive {
         }
         let mut file = File::open(path).map_err(failed("open"))?;
         let mut hash = Sha256::new();
-        let len = io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(failed("read"))?;
+        let len = io::copy(&mut HashReader(&mut file, &mut hash), &mut io::sink()).map_err(failed("read"))?;
         Ok(Self { sha256: hex(&hash.finalize()), file, path: path.to_owned(), len })
     }
 
@@ -210,19 +210,6 @@ impl Archive {
                 "it is no kernel tree in one directory",
             ))),
         }
-    }
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
