@@ -5,7 +5,7 @@
 //! the host and becomes another program; as `/bin/gcs` it is the agent that answers on the bridge.
 #![cfg(target_os = "linux")]
 
-mod boot_modules;
+mod boot_disks;
 mod bridge;
 mod cgroup;
 mod clock;

@@ -47,15 +47,13 @@ fn delegate_controllers() -> Result<(), Error> {
     let path = format!("{ROOT}/cgroup.controllers");
     let controllers =
         fs::read_to_string(&path).map_err(|source| Error::Io { operation: "reading", path, source })?;
+    let wanted: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
     let path = format!("{ROOT}/cgroup.subtree_control");
-    for controller in controllers.split_whitespace() {
-        fs::write(&path, format!("+{controller}")).map_err(|source| Error::Io {
-            operation: "enabling a controller in",
-            path: path.clone(),
-            source,
-        })?;
-    }
-    Ok(())
+    fs::write(&path, wanted.join(" ")).map_err(|source| Error::Io {
+        operation: "enabling controllers in",
+        path,
+        source,
+    })
 }
 
 fn mount_v1() -> Result<(), Error> {

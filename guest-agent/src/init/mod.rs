@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod console;
+mod disks;
 mod entropy;
 mod kmsg;
 mod last_words;
@@ -86,6 +87,7 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
         entropy::seed(port, &kmsg);
     }
     kmsg.info("init: starting the main program");
+    let disks = disks::Pending::announce(&kmsg);
     let mut main = start(&options.program)?;
     let mut name = &options.program;
     if let Some(shell) = &options.shell {
@@ -93,7 +95,7 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
         main = start(shell)?;
         name = shell;
     }
-    load_rest_of_modules(&kmsg);
+    prepare_the_rest(&disks, &kmsg);
     let status = reap::until_exit(main).map_err(system("reaping"))?;
     let end = if status == 0 {
         kmsg.info("init: powering off");
@@ -122,15 +124,15 @@ fn start(program: &[OsString]) -> Result<Pid, Error> {
     std::process::exit(127)
 }
 
-/// What is not needed to answer the host is loaded by a child, while the main program already runs.
-fn load_rest_of_modules(kmsg: &Kmsg) {
+/// What is not needed to answer the host is done by a child, while the main program already runs.
+fn prepare_the_rest(disks: &disks::Pending, kmsg: &Kmsg) {
     match sys::fork_single_threaded() {
         Ok(Some(_)) => {}
         Ok(None) => {
-            modules::load(modules::Stage::Storage, kmsg);
+            disks.work_off(kmsg);
             modules::load(modules::Stage::Later, kmsg);
             std::process::exit(0);
         }
-        Err(error) => kmsg.warning(&format!("init: forking the module loader: {error}")),
+        Err(error) => kmsg.warning(&format!("init: forking the child for disks and modules: {error}")),
     }
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 
 use super::kmsg::Kmsg;
-use crate::{boot_modules, sys};
+use crate::{boot_disks, sys};
 
 /// When a module is loaded.
 #[derive(Clone, Copy)]
@@ -28,15 +28,20 @@ impl Stage {
     fn list(self) -> &'static str {
         match self {
             Self::Connect => "load-connect",
-            Self::Storage => boot_modules::STORAGE_LIST,
+            Self::Storage => boot_disks::STORAGE_LIST,
             Self::Later => "load-later",
         }
     }
 }
 
+/// Whether the image has modules for this stage.
+pub(super) fn listed(stage: Stage) -> bool {
+    boot_disks::directory().is_some_and(|directory| directory.join(stage.list()).exists())
+}
+
 /// Loads the modules of one stage. Failures go to the kernel log: a module may be for other hardware.
 pub(super) fn load(stage: Stage, kmsg: &Kmsg) {
-    let Some(directory) = boot_modules::directory() else { return };
+    let Some(directory) = boot_disks::directory() else { return };
     // Hyper-V has drivers of its own.
     let suffix = if sys::is_hyper_v() { ".hyperv" } else { "" };
     let list = fs::read_to_string(directory.join(format!("{}{suffix}", stage.list()))).unwrap_or_default();
@@ -44,11 +49,6 @@ pub(super) fn load(stage: Stage, kmsg: &Kmsg) {
         if let Err(error) = load_one(&directory.join(name)) {
             kmsg.warning(&format!("init: loading {name}: {error}"));
         }
-    }
-    if matches!(stage, Stage::Storage)
-        && let Err(error) = File::create(boot_modules::STORAGE_READY)
-    {
-        kmsg.warning(&format!("init: creating {}: {error}", boot_modules::STORAGE_READY));
     }
 }
 

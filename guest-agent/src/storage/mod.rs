@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use lcow_protocol::ContainerId;
 
-use crate::boot_modules;
+use crate::boot_disks;
 
 pub(crate) use error::Error;
 pub(crate) use filesystem::format_ext4;
@@ -61,7 +61,7 @@ const MODULES_PATIENCE: Duration = Duration::from_secs(30);
 /// Waits until PID 1 has loaded what disks and overlays need. What is missing after that fails by itself.
 pub(crate) async fn modules_loaded() {
     let loaded = async {
-        while !boot_modules::storage_ready() {
+        while !boot_disks::storage_ready() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::boot_modules;
+use crate::boot_disks;
 use crate::kernel_modules::{self, Index};
 use crate::storage;
 
@@ -36,7 +36,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
 
 fn install(overlay: &Path, drivers: &Path) -> Result<(), Error> {
     let content = storage::overlay_directory(overlay, drivers)?;
-    let system = match boot_modules::directory() {
+    let system = match boot_disks::directory() {
         Some(directory) => Index::read(&directory)?,
         None => Index::default(),
     };

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::boot_modules;
+use crate::boot_disks;
 use crate::kernel_modules::{self, Index};
 
 const USAGE: &str = "[-qv] [-d ROOT] [-a] MODULE… | MODULE [PARAMETER=VALUE…]";
@@ -50,7 +50,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
 }
 
 fn load(options: &Options) -> Result<(), kernel_modules::Error> {
-    let directory = boot_modules::directory().unwrap_or_default();
+    let directory = boot_disks::directory().unwrap_or_default();
     let directory = match &options.root {
         Some(root) => root.join(directory.strip_prefix("/").unwrap_or(Path::new(""))),
         None => directory,

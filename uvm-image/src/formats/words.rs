@@ -33,11 +33,12 @@ impl FromStr for Target {
 
 /// The line for `target` with `root`, what the kernel is told about its root file system, and `extra` words.
 pub fn command_line(target: Target, root: &str, extra: &str) -> String {
-    let blacklist = match target {
-        Target::HyperV => "initcall_blacklist=virtio_vsock_init",
-        Target::Qemu => "",
+    let (blacklist, timer) = match target {
+        Target::HyperV => ("initcall_blacklist=virtio_vsock_init", boot::NO_PM_TIMER),
+        Target::Qemu => ("", ""),
     };
-    [root, blacklist, boot::CONSOLE, extra.trim(), boot::NO_PROBING, "--", &boot::init_arguments("info")]
+    let init = boot::init_arguments("info");
+    [root, blacklist, boot::CONSOLE, extra.trim(), boot::NO_RAM_DISKS, timer, "--", &init]
         .iter()
         .filter(|words| !words.is_empty())
         .copied()
@@ -57,7 +58,8 @@ mod tests {
             "root=/dev/sda ro initcall_blacklist=virtio_vsock_init console=ttyS0,115200 panic=-1 quiet loglevel=7 \
              brd.rd_nr=0 pmtmr=0 -- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info"
         );
-        assert!(!command_line(Target::Qemu, "", "").contains("blacklist"));
+        let line = command_line(Target::Qemu, "", "");
+        assert!(!line.contains("blacklist") && !line.contains("pmtmr"));
         assert_eq!("qemu".parse(), Ok(Target::Qemu));
     }
 }

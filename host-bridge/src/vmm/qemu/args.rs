@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use super::drive;
+use super::{drive, firmware};
 use crate::vmm::{Accelerator, Boot, Lun, MachineConfig, Pmem, VmmError};
 
 /// Descriptors that QEMU inherits.
@@ -71,9 +71,9 @@ pub(super) fn build(
 
 fn boot(args: &mut Args, boot: &Boot) {
     let (firmware, kernel) = match boot {
-        Boot::Direct(kernel) => (None, Some(kernel)),
-        Boot::Efi { firmware, kernel } => (Some(firmware), Some(kernel)),
-        Boot::EfiDisk { firmware } => (Some(firmware), None),
+        Boot::Direct(kernel) => (firmware::minimal(), Some(kernel)),
+        Boot::Efi { firmware, kernel } => (Some(firmware.clone()), Some(kernel)),
+        Boot::EfiDisk { firmware } => (Some(firmware.clone()), None),
     };
     if let Some(firmware) = firmware {
         args.pair("-bios", firmware);

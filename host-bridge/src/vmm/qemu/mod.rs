@@ -3,6 +3,7 @@
 mod accel;
 mod args;
 mod drive;
+mod firmware;
 mod process;
 mod qmp;
 
