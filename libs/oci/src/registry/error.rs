@@ -1,20 +1,34 @@
 use std::io;
-use std::time::Duration;
 
 use super::CredentialsError;
 use crate::store::StoreError;
 use crate::{Digest, Platform};
 
+/// How a connection failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Broken {
+    pub(super) cause: String,
+    /// Whether another one may do better.
+    pub(super) passing: bool,
+}
+
 /// Why a registry does not give what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// It cannot be reached, or the connection broke.
-    #[error("no answer to {url}: {source}")]
+    #[error("no answer to {url}")]
     Connection {
         /// What was asked.
         url: String,
         /// How it failed.
-        source: Box<ureq::Error>,
+        source: Broken,
+    },
+    /// No connection can be made to anybody.
+    #[error("cannot prepare connections to registries")]
+    Setup {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It says no.
     #[error("{url} answered {status}{}", detail(message))]
@@ -25,8 +39,14 @@ pub enum RegistryError {
         status: u16,
         /// What it says; may be empty.
         message: String,
-        /// For how long it wants to be left alone.
-        retry_after: Option<Duration>,
+    },
+    /// It says no in words of its own.
+    #[error("{url} is refused{}", detail(message))]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// What it says; may be empty.
+        message: String,
     },
     /// It does not have it, or does not tell.
     #[error("{host} has no {what}{}", detail(message))]

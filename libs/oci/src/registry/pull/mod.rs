@@ -1,7 +1,9 @@
 //! An image from a registry into the store.
 mod layers;
 
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::blob::BlobReader;
 use super::manifest::Document;
@@ -47,6 +49,8 @@ pub trait Observer: Sync {
     fn bytes(&self, _layer: &Descriptor, _count: u64) {}
     /// A layer has been stored, and used.
     fn done(&self, _layer: &Descriptor) {}
+    /// Something went wrong and will be tried again after a pause.
+    fn retry(&self, _error: &RegistryError, _pause: Duration) {}
 }
 
 /// Hears nothing.
@@ -77,8 +81,8 @@ pub fn pull(
     sink: Option<&dyn LayerSink>,
 ) -> Result<Pulled, PullError> {
     let held = store.ingest()?;
-    let stopped = AtomicBool::new(false);
-    let source = Source::new(registry, request.reference, &stopped);
+    let stopped = CancellationToken::new();
+    let source = Source::new(registry, request.reference, &stopped, observer);
     let pull = Pull { store, held: &held, request, observer, sink, source: &source, stopped: &stopped };
     let (named, image) = pull.image()?;
     let manifest: Manifest = pull.parse(&image.digest, &image.bytes)?;
@@ -102,7 +106,7 @@ struct Pull<'a> {
     observer: &'a dyn Observer,
     sink: Option<&'a dyn LayerSink>,
     source: &'a Source<'a>,
-    stopped: &'a AtomicBool,
+    stopped: &'a CancellationToken,
 }
 
 impl Pull<'_> {
