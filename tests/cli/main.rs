@@ -13,6 +13,10 @@ mod inside;
 mod lcow;
 mod registry;
 mod roots;
+// Only some of what it can do wrong is tried through the commands.
+#[allow(dead_code)]
+#[path = "../../libs/oci/tests/registry/server.rs"]
+mod server;
 mod signals;
 mod terminal;
 mod usage;

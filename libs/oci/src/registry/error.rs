@@ -2,7 +2,7 @@ use std::io;
 
 use super::CredentialsError;
 use crate::store::StoreError;
-use crate::{Digest, Platform};
+use crate::{Digest, Unfit};
 
 /// How a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,16 +113,9 @@ pub enum PullError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The image is for other machines.
-    #[error("{name} is not for {wanted}, only for {}", found.join(", "))]
-    Platform {
-        /// Name of the image.
-        name: String,
-        /// What was wanted.
-        wanted: Box<Platform>,
-        /// What is there.
-        found: Vec<String>,
-    },
+    /// The image is there but of no use.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A document of a kind that is no image.
     #[error("{name} has the media type {media_type:?}, which is not a container image")]
     MediaType {
@@ -131,25 +124,6 @@ pub enum PullError {
         /// Its media type.
         media_type: String,
     },
-    /// A layer that only other systems can use.
-    #[error("layer {digest} has the media type {media_type:?}, which is not a Linux layer")]
-    ForeignLayer {
-        /// Which.
-        digest: Digest,
-        /// Its media type.
-        media_type: String,
-    },
-    /// Layers and digests of their content do not pair up.
-    #[error("the image has {layers} layers but {ids} content digests")]
-    Layers {
-        /// Layers in the manifest.
-        layers: usize,
-        /// `diff_ids` in the configuration.
-        ids: usize,
-    },
-    /// Indexes within indexes without end.
-    #[error("the registry nests indexes too deeply")]
-    Nesting,
     /// The store cannot take it.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
 use lcow_oci::registry::{Observer, PullError, Registry, RegistryError};
 use lcow_oci::store::StoreError;
-use lcow_oci::{Compression, Digest};
+use lcow_oci::{Compression, Digest, Unfit};
 
 use crate::hub::noise;
 use crate::server::{Fault, Server};
@@ -242,7 +242,7 @@ fn foreign_layers_are_refused_by_their_type_before_anything_is_fetched() {
     );
     let error = bench.pull().expect_err("foreign");
     assert!(
-        matches!(&error, PullError::ForeignLayer { media_type, .. } if media_type.contains("foreign")),
+        matches!(&error, PullError::Unfit(Unfit::ForeignLayer { media_type, .. }) if media_type.contains("foreign")),
         "{error:?}"
     );
     assert_eq!(bench.ranges(), []);

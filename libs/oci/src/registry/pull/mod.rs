@@ -13,7 +13,8 @@ use crate::layer::LayerReader;
 use crate::model::{Descriptor, ImageConfig, Index, Manifest, media};
 use crate::select::{Candidate, choose};
 use crate::store::{Ingest, Store};
-use crate::{Compression, Digest, Platform, Reference};
+use crate::unfit::check_layers;
+use crate::{Digest, Platform, Reference, Unfit};
 use layers::plain;
 
 /// Indexes within indexes that are followed.
@@ -130,7 +131,7 @@ impl Pull<'_> {
                 }
             }
         }
-        Err(PullError::Nesting)
+        Err(Unfit::Nesting.into())
     }
 
     fn choose(&self, index: Index) -> Result<Descriptor, PullError> {
@@ -145,11 +146,8 @@ impl Pull<'_> {
     }
 
     fn wrong_platform(&self, found: Vec<String>) -> PullError {
-        PullError::Platform {
-            name: self.request.reference.familiar(),
-            wanted: Box::new(self.request.platform.clone()),
-            found,
-        }
+        let name = self.request.reference.familiar();
+        Unfit::Platform { name, wanted: Box::new(self.request.platform.clone()), found }.into()
     }
 
     fn config(&self, descriptor: &Descriptor) -> Result<(Vec<u8>, ImageConfig), PullError> {
@@ -177,14 +175,7 @@ impl Pull<'_> {
         if !self.request.platform.accepts(&config.platform) {
             return Err(self.wrong_platform(vec![config.platform.to_string()]));
         }
-        if let Some(foreign) =
-            manifest.layers.iter().find(|layer| Compression::of_layer(&layer.media_type).is_none())
-        {
-            let (digest, media_type) = (foreign.digest, foreign.media_type.clone());
-            return Err(PullError::ForeignLayer { digest, media_type });
-        }
-        let (layers, ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
-        if layers == ids { Ok(()) } else { Err(PullError::Layers { layers, ids }) }
+        Ok(check_layers(manifest, config)?)
     }
 
     fn parse<T: serde::de::DeserializeOwned>(&self, digest: &Digest, bytes: &[u8]) -> Result<T, PullError> {
