@@ -20,12 +20,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A file system mounted for the life of the value.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     /// `None` where mounting is not allowed, which is said.
-    fn new(arguments: &[&str], what: &Path, at: &Path) -> Result<Option<Self>> {
-        fs::create_dir_all(at)?;
+    pub(crate) fn new(arguments: &[&str], what: &Path, at: &Path) -> Result<Option<Self>> {
+        if !at.exists() {
+            fs::create_dir_all(at)?;
+        }
         let status =
             Command::new("mount").args(arguments).arg(what).arg(at).stderr(Stdio::null()).status()?;
         if !status.success() {

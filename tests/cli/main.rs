@@ -1,6 +1,7 @@
 //! Tests through the public commands: the real `lcow`, in a home of their own.
 #![forbid(unsafe_code)]
 
+mod bad_sectors;
 mod boot_files;
 mod containers;
 mod disks;
@@ -13,6 +14,10 @@ mod inside;
 mod lcow;
 mod registry;
 mod roots;
+// Only some of what it can do wrong is tried through the commands.
+#[allow(dead_code)]
+#[path = "../../libs/oci/tests/registry/server.rs"]
+mod server;
 mod signals;
 mod terminal;
 mod usage;
@@ -66,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         ("terminal", terminal::TESTS),
         ("boot_files", boot_files::TESTS),
         ("disks", disks::TESTS),
+        ("bad_sectors", bad_sectors::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));
     let trials = trials.map(|(suite, test)| {

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use lcow_oci::model::{Index, media};
 use lcow_oci::{Compression, Digest};
 use nix::sys::signal::Signal;
 
 use crate::home::{Home, image};
 use crate::hub::{Hub, noise};
+use crate::server::{Fault, Server};
 use crate::{Test, boots, plain};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -21,6 +23,8 @@ pub(crate) const TESTS: &[Test] = &[
     plain("several_pulls_of_one_image_agree", together),
     plain("nothing_is_deleted_that_a_pull_brings", collected),
     plain("what_cannot_be_pulled_is_explained", refused),
+    plain("an_image_for_another_machine_is_pulled_by_its_name", platforms),
+    plain("what_is_tried_again_is_said", retries),
     plain("certificates_are_checked", certificates),
     boots("run_pulls_what_is_missing", run_pulls),
 ];
@@ -239,6 +243,53 @@ fn refused(home: &Home) -> Result<()> {
         .env("DOCKER_CONFIG", directory.path())
         .env("PATH", format!("{}:{path}", directory.path().display()));
     crate::lcow::run(command, &[])?.well()?;
+    Ok(())
+}
+
+fn platforms(home: &Home) -> Result<()> {
+    let home = home.empty()?;
+    let images = ["linux/amd64", "linux/arm/v6", "linux/arm/v7"].map(|platform| {
+        let mut layer = LayerBuilder::new();
+        layer.file("platform", 0o644, platform.as_bytes());
+        Ok(image("many")?.layer(layer, Compression::Gzip).platform(platform.parse()?))
+    });
+    let layout = tempfile::tempdir()?;
+    lcow_oci::build::write_layout(layout.path(), images.into_iter().collect::<Result<_>>()?)?;
+    // A tag that leads to an index, as those of most public images do.
+    let server = Server::start(layout.path());
+    let index = std::fs::read(layout.path().join("index.json"))?;
+    for manifest in &serde_json::from_slice::<Index>(&index)?.manifests {
+        let path = format!("/v2/app/manifests/{}", manifest.digest);
+        let bytes = std::fs::read(layout.path().join("blobs/sha256").join(manifest.digest.hex()))?;
+        server.replace(&path, &manifest.media_type, &bytes);
+    }
+    server.replace("/v2/app/manifests/v1", media::INDEX, &index);
+    let name = server.name();
+    home.lcow(&["pull", "-q", "--platform", "linux/arm/v7", &name])?.well()?;
+    let disks = home.files("layers", ".vhd")?;
+    let [disk] = &disks[..] else { anyhow::bail!("{disks:?}") };
+    let file = std::process::Command::new("debugfs").args(["-R", "cat /platform"]).arg(disk).output()?.stdout;
+    ensure!(file == b"linux/arm/v7", "{}", String::from_utf8_lossy(&file));
+    let there = ["is not for linux/riscv64, only for linux/amd64, linux/arm/v6, linux/arm/v7"];
+    home.lcow(&["pull", "--platform", "linux/riscv64", &name])?.refused(125, &there)?;
+    home.lcow(&["pull", "--platform", "linux", &name])?.refused(125, &["is no platform"])?;
+    Ok(())
+}
+
+fn retries(home: &Home) -> Result<()> {
+    let home = home.empty()?;
+    let layout = tempfile::tempdir()?;
+    let mut layer = LayerBuilder::new();
+    layer.file("a", 0o644, b"a");
+    image("app")?.layer(layer, Compression::Gzip).write_layout(layout.path())?;
+    let server = Server::start(layout.path());
+    server.faults("manifests", [Fault::Status(429)]);
+    let output = home.lcow(&["pull", &server.name()])?;
+    let told = output.stderr.contains("429 (not now); trying again in");
+    ensure!(output.status == 0 && told && output.stderr.lines().count() == 1, "{output:?}");
+    // Whoever wants the name alone gets nothing else.
+    server.faults("manifests", [Fault::Status(500)]);
+    home.lcow(&["pull", "-q", &server.name()])?.well()?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use lcow_oci::store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 
 use crate::debian_version;
@@ -32,6 +33,9 @@ pub enum CacheError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The images in it cannot be used.
+    #[error(transparent)]
+    Images(#[from] StoreError),
     /// No kernel package has been downloaded.
     #[error(
         "no Debian kernel package (linux-image-*_amd64.deb) in {}; run `cargo xtask setup` to download it, or name one with --kernel FILE.deb",
@@ -90,6 +94,31 @@ impl Cache {
             Ok(()) => Ok(path),
             Err(source) => Err(CacheError::Directory { path, source }),
         }
+    }
+
+    /// The cache directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The images that descriptions were built of; made if need be.
+    pub fn images(&self) -> Result<Store, CacheError> {
+        Ok(Store::open(self.work_dir()?.join("images"))?)
+    }
+
+    /// Removes all selections; gives their bytes.
+    pub fn forget_selections(&self) -> Result<u64, CacheError> {
+        let dir = self.work_dir()?;
+        let failed = |source| CacheError::Directory { path: dir.clone(), source };
+        let mut freed = 0;
+        for entry in fs::read_dir(&dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_string_lossy().starts_with("selection-") {
+                freed += entry.metadata().map_err(failed)?.len();
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(freed)
     }
 
     /// The selection saved under `key`, if it is there and whole.

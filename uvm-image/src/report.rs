@@ -33,7 +33,7 @@ impl fmt::Display for Report {
 }
 
 /// `bytes` in kilobytes or megabytes with one decimal.
-fn size(bytes: usize) -> String {
+pub fn size(bytes: usize) -> String {
     let (unit, name) = if bytes >= 1_000_000 { (1_000_000, "MB") } else { (1_000, "kB") };
     let tenths = (bytes * 10 + unit / 2) / unit;
     format!("{}.{} {name}", tenths / 10, tenths % 10)

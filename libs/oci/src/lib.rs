@@ -27,8 +27,10 @@ pub mod save;
 mod select;
 pub mod spec;
 pub mod store;
+mod unfit;
 
 pub use compression::Compression;
 pub use digest::{Digest, DigestError};
-pub use platform::Platform;
+pub use platform::{BadPlatform, Platform};
 pub use reference::{Reference, ReferenceError};
+pub use unfit::Unfit;

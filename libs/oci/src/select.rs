@@ -14,6 +14,10 @@ pub(crate) fn choose(wanted: &Platform, candidates: Vec<Candidate>) -> Result<De
     // Attestations call their platform unknown.
     found.retain(|platform| !platform.starts_with("unknown"));
     found.dedup();
-    let chosen = candidates.into_iter().find(|candidate| wanted.accepts(&candidate.platform));
+    let mut fitting: Vec<_> =
+        candidates.into_iter().filter(|candidate| wanted.accepts(&candidate.platform)).collect();
+    // The very variant before one that does not say which it is.
+    fitting.sort_by_key(|candidate| wanted.variant.is_some() && candidate.platform.variant != wanted.variant);
+    let chosen = fitting.into_iter().next();
     chosen.map(|candidate| candidate.descriptor).ok_or(found)
 }

@@ -7,7 +7,7 @@ use lcow_oci::build::{ImageBuilder, LayerBuilder, write_layout};
 use lcow_oci::load::{LoadError, Options, load};
 use lcow_oci::model::{Index, Manifest, REF_NAME, RunConfig};
 use lcow_oci::store::{Store, StoreError};
-use lcow_oci::{Compression, Digest, Platform, Reference};
+use lcow_oci::{Compression, Digest, Platform, Reference, Unfit};
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -205,7 +205,7 @@ fn a_windows_image_is_refused_and_nothing_is_disturbed() {
     assert!(error.contains("windows/amd64") && error.contains("linux/"), "{error}");
     // The index lies about it: the configuration decides.
     edit_index(&bench.path("win"), |index| index.manifests[0].platform = Some(Platform::host()));
-    assert!(matches!(bench.load("win"), Err(LoadError::Platform { .. })));
+    assert!(matches!(bench.load("win"), Err(LoadError::Unfit(Unfit::Platform { .. }))));
     assert_eq!(bench.leftovers(), before);
     assert_eq!(bench.layers("good").len(), 1);
 }

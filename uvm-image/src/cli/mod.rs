@@ -1,6 +1,7 @@
 //! The command line.
 
 mod build;
+mod cache;
 mod check;
 mod default;
 pub(crate) mod disk;
@@ -26,6 +27,7 @@ pub(crate) struct Cli {
 enum Command {
     Default(default::Default),
     Build(build::Build),
+    Cache(cache::CacheArgs),
     Check(check::Check),
     Inspect(inspect::Inspect),
     Install(install::Install),
@@ -41,6 +43,7 @@ impl Cli {
         match self.command {
             Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Cache(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Completions(command) => {

@@ -8,7 +8,7 @@ use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
-use lcow_oci::{Digest, Platform, Reference, ReferenceError};
+use lcow_oci::{Digest, Platform, Reference, ReferenceError, Unfit};
 
 /// Where images come from.
 pub struct Images {
@@ -144,7 +144,9 @@ impl Images {
             match load::load(&self.store, place, &options) {
                 Ok(_) => return self.stored(name, &reference),
                 Err(LoadError::Unknown { .. }) => {}
-                Err(LoadError::Platform { found, .. }) => return Err(self.other_platform(name, found)),
+                Err(LoadError::Unfit(Unfit::Platform { found, .. })) => {
+                    return Err(self.other_platform(name, found));
+                }
                 Err(source) => {
                     let (name, place) = (name.to_owned(), place.clone());
                     return Err(ImageError::Cache { name, place, source: Box::new(source) });
@@ -172,7 +174,9 @@ impl Images {
         let request = Request { reference, platform: self.platform.clone() };
         match pull(&self.store, registry, &request, &Quiet, None) {
             Ok(_) => Ok(()),
-            Err(PullError::Platform { found, .. }) => Err(self.other_platform(&reference.to_string(), found)),
+            Err(PullError::Unfit(Unfit::Platform { found, .. })) => {
+                Err(self.other_platform(&reference.to_string(), found))
+            }
             Err(source) => Err(ImageError::Pull { name: reference.to_string(), source: Box::new(source) }),
         }
     }

@@ -23,6 +23,7 @@ Examples:
   lcow pull ghcr.io/me/app@sha256:…
   lcow pull --mirror docker.io=http://127.0.0.1:5000 nginx:alpine
   lcow pull localhost:5000/me/app
+  lcow pull --platform linux/arm64 debian
 
 Credentials are those of `docker login`: ~/.docker/config.json (or in $DOCKER_CONFIG) and its credential helpers. Layers
 become disks while they come; what is here already is not fetched again. Registries on this machine are asked without TLS,
@@ -37,6 +38,9 @@ pub(super) struct PullArgs {
     /// Show nothing but the image's name
     #[arg(short, long)]
     quiet: bool,
+    /// The machine it is for [default: this one]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
     /// The image
     #[arg(value_name = "IMAGE")]
     image: Reference,
@@ -76,7 +80,9 @@ enum Policy {
 /// Pulls an image.
 pub(super) async fn pull(args: PullArgs) -> anyhow::Result<ExitCode> {
     let work = move || {
-        let pulled = pull_image(&Home::open()?, &args.image, &args.registry, !args.quiet)?;
+        let request =
+            Request { reference: &args.image, platform: args.platform.unwrap_or_else(Platform::host) };
+        let pulled = pull_image(&Home::open()?, &request, &args.registry, !args.quiet)?;
         let name = &args.image;
         if args.quiet {
             return Ok(print(&format!("{name}\n"))?);
@@ -104,7 +110,8 @@ impl RunPullArgs {
             reference
         } else {
             let reference: Reference = text.parse()?;
-            pull_image(home, &reference, &self.registry, true).context("cannot pull the image")?;
+            let request = Request { reference: &reference, platform: Platform::host() };
+            pull_image(home, &request, &self.registry, true).context("cannot pull the image")?;
             reference
         };
         let image = store.get(&reference)?;
@@ -112,7 +119,7 @@ impl RunPullArgs {
     }
 }
 
-fn pull_image(home: &Home, image: &Reference, args: &RegistryArgs, show: bool) -> anyhow::Result<Pulled> {
+fn pull_image(home: &Home, request: &Request<'_>, args: &RegistryArgs, show: bool) -> anyhow::Result<Pulled> {
     let mut mirrors = args.mirrors.clone();
     mirrors.extend(Mirror::list(&std::env::var(MIRRORS).unwrap_or_default()).context(MIRRORS)?);
     let registry = Registry::new(Options {
@@ -125,11 +132,10 @@ fn pull_image(home: &Home, image: &Reference, args: &RegistryArgs, show: bool) -
     // What killed commands have left behind is in the way of this one's space.
     store.collect_garbage()?;
     let _disks = cache.hold()?;
-    let request = Request { reference: image, platform: Platform::host() };
     let progress = Progress::new(show);
-    let pulled = lcow_oci::registry::pull(&store, &registry, &request, &progress, Some(&cache))?;
+    let pulled = lcow_oci::registry::pull(&store, &registry, request, &progress, Some(&cache))?;
     progress.finish();
     // Layers that were here before may lack a disk.
-    cache.disks(&store, &store.get(image)?)?;
+    cache.disks(&store, &store.get(request.reference)?)?;
     Ok(pulled)
 }

@@ -1,17 +1,21 @@
-//! Progress bars of a pull, on standard error and for people only.
+//! How a pull goes on, on standard error and for people only.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::io::{IsTerminal, stderr};
+use std::iter::successors;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lcow_oci::Digest;
 use lcow_oci::model::Descriptor;
-use lcow_oci::registry::Observer;
+use lcow_oci::registry::{Observer, RegistryError};
 
-/// A bar for each layer; nothing where nobody looks.
+/// A bar for each layer, where somebody looks, and a line for each failure that may pass.
 #[derive(Debug)]
 pub(super) struct Progress {
+    show: bool,
     bars: Option<MultiProgress>,
     layers: Mutex<HashMap<Digest, ProgressBar>>,
 }
@@ -19,7 +23,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(show: bool) -> Self {
         let bars = (show && stderr().is_terminal()).then(MultiProgress::new);
-        Self { bars, layers: Mutex::default() }
+        Self { show, bars, layers: Mutex::default() }
     }
 
     /// Takes the bars away: what comes next belongs to the container.
@@ -68,5 +72,17 @@ impl Observer for Progress {
                 bar.finish_with_message("Pull complete");
             }
         });
+    }
+
+    fn retry(&self, error: &RegistryError, pause: Duration) {
+        let causes = successors(error.source(), |error| (*error).source());
+        let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        let line = format!("lcow: {text}; trying again in {:.1} s", pause.as_secs_f64());
+        match &self.bars {
+            // Like the bars themselves it is for a terminal that may have gone.
+            Some(bars) => drop(bars.println(line)),
+            None if self.show => eprintln!("{line}"),
+            None => {}
+        }
     }
 }

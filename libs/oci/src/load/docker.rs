@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::archive::{parse, read_up_to};
 use super::{LoadError, Loader, Named};
 use crate::model::{Descriptor, ImageConfig, Manifest, media};
-use crate::{Compression, Digest, Reference};
+use crate::{Compression, Digest, Reference, Unfit};
 
 /// One image in `manifest.json`.
 #[derive(Deserialize)]
@@ -48,7 +48,7 @@ fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, 
     loader.check_platform(name, &config.platform)?;
     let (layers, ids) = (image.layers.len(), config.rootfs.diff_ids.len());
     if layers != ids {
-        return Err(LoadError::Layers { layers, ids });
+        return Err(Unfit::Layers { layers, ids }.into());
     }
     let layers = image
         .layers

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use lcow_disk::tar::TarError;
 
 use crate::store::StoreError;
-use crate::{Digest, Platform, ReferenceError};
+use crate::{Digest, ReferenceError, Unfit};
 
 /// Why an archive cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -79,35 +79,9 @@ pub enum LoadError {
     /// The name in the archive is none.
     #[error("the archive has a bad image name")]
     Name(#[from] ReferenceError),
-    /// The image is for other machines.
-    #[error("{name} is not for {wanted}, only for {}", found.join(", "))]
-    Platform {
-        /// Name of the image.
-        name: String,
-        /// What was wanted.
-        wanted: Box<Platform>,
-        /// What is there.
-        found: Vec<String>,
-    },
-    /// A layer that only other systems can use, or that is not in the archive at all.
-    #[error("layer {digest} has the media type {media_type:?}, which is not a Linux layer")]
-    ForeignLayer {
-        /// Which.
-        digest: Digest,
-        /// Its media type.
-        media_type: String,
-    },
-    /// Layers and digests of their content do not pair up.
-    #[error("the image has {layers} layers but {ids} content digests")]
-    Layers {
-        /// Layers in the manifest.
-        layers: usize,
-        /// `diff_ids` in the configuration.
-        ids: usize,
-    },
-    /// Indexes within indexes without end.
-    #[error("the archive nests indexes too deeply")]
-    Nesting,
+    /// The image is there but of no use.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The store cannot take it.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -6,7 +6,8 @@ use super::docker::Saved;
 use super::{LoadError, Loader, Named};
 use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest, REF_NAME};
 use crate::select::{self, Candidate};
-use crate::{Digest, Reference};
+use crate::unfit::check_layers;
+use crate::{Digest, Reference, Unfit};
 
 /// Indexes within indexes that are followed.
 const MAX_DEPTH: u32 = 4;
@@ -76,7 +77,7 @@ fn candidates(
     found: &mut Vec<Candidate>,
 ) -> Result<(), LoadError> {
     if depth > MAX_DEPTH {
-        return Err(LoadError::Nesting);
+        return Err(Unfit::Nesting.into());
     }
     if descriptor.is_index() {
         let name = descriptor.digest.to_string();
@@ -97,11 +98,11 @@ fn candidates(
 /// The image for the machine that is wanted.
 fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result<Descriptor, LoadError> {
     let wanted = &loader.options.platform;
-    select::choose(wanted, candidates).map_err(|found| LoadError::Platform {
+    Ok(select::choose(wanted, candidates).map_err(|found| Unfit::Platform {
         name: name.to_owned(),
         wanted: Box::new(wanted.clone()),
         found,
-    })
+    })?)
 }
 
 /// The names that `docker save` gives in its own list, beside the layout.
@@ -124,7 +125,7 @@ fn import(loader: &Loader<'_>, descriptor: &Descriptor) -> Result<Descriptor, Lo
     let config = config_of(loader, &manifest)?;
     // An index may say anything; the configuration decides.
     loader.check_platform("the image", &config.platform)?;
-    Loader::check_layers(&manifest, &config)?;
+    check_layers(&manifest, &config)?;
     for blob in manifest.layers.iter().chain([&manifest.config]) {
         let (source, _) = loader.archive.member(&blob_name(&blob.digest))?;
         loader.store.add(source, &blob.digest, blob.size, loader.held)?;

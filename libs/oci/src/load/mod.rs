@@ -10,9 +10,9 @@ use std::path::Path;
 pub use error::LoadError;
 pub use rootfs::{About, import};
 
-use crate::model::{Descriptor, ImageConfig, Manifest};
+use crate::model::Descriptor;
 use crate::store::{Ingest, Store};
-use crate::{Compression, Platform, Reference};
+use crate::{Platform, Reference, Unfit};
 use archive::Archive;
 
 /// What to load and how to call it.
@@ -90,32 +90,16 @@ impl Loader<'_> {
         }
     }
 
-    /// Check that layers are ones that Linux containers can have, and pair up with the configuration.
-    fn check_layers(manifest: &Manifest, config: &ImageConfig) -> Result<(), LoadError> {
-        for layer in &manifest.layers {
-            if Compression::of_layer(&layer.media_type).is_none() {
-                return Err(LoadError::ForeignLayer {
-                    digest: layer.digest,
-                    media_type: layer.media_type.clone(),
-                });
-            }
-        }
-        let (layers, ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
-        if layers != ids {
-            return Err(LoadError::Layers { layers, ids });
-        }
-        Ok(())
-    }
-
     fn check_platform(&self, name: &str, found: &Platform) -> Result<(), LoadError> {
         if self.options.platform.accepts(found) {
             return Ok(());
         }
-        Err(LoadError::Platform {
+        Err(Unfit::Platform {
             name: name.to_owned(),
             wanted: Box::new(self.options.platform.clone()),
             found: vec![found.to_string()],
-        })
+        }
+        .into())
     }
 }
 

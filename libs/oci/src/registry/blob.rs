@@ -1,19 +1,21 @@
 //! Blobs (distribution-spec, "Pulling blobs"), resumed where a connection broke (RFC 9110, section 14).
 use std::io::{self, Read};
-use std::sync::atomic::Ordering;
-use std::thread;
 
-use ureq::http::StatusCode;
-use ureq::http::header::CONTENT_RANGE;
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use oci_client::client::{BlobResponse, SizedStream};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::RegistryError;
-use super::http::Answer;
+use super::failure::broken;
 use super::retry::Tries;
-use super::source::{Part, Source};
+use super::source::{Asked, Failure, Part, Source};
 use crate::model::Descriptor;
 
 /// What a connection must bring to count as progress: a server that sends one byte at a time is not waited for.
 const PROGRESS: u64 = 64 << 10;
+/// Pieces that are read ahead; the largest are some hundred kilobytes.
+const PIECES: usize = 4;
 
 /// The bytes of a blob, as many as promised, over as many connections as it takes. Its digest is for others to check.
 pub(super) struct BlobReader<'a> {
@@ -23,7 +25,7 @@ pub(super) struct BlobReader<'a> {
     offset: u64,
     /// Offset at which the connection was made.
     since: u64,
-    body: Option<Box<dyn Read + Send>>,
+    body: Option<Body>,
     tries: Tries<'a>,
 }
 
@@ -35,43 +37,57 @@ impl<'a> BlobReader<'a> {
         Self { source, name, size: blob.size, offset, since: offset, body: None, tries }
     }
 
-    fn connect(&self) -> Result<Box<dyn Read + Send>, RegistryError> {
-        let headers =
-            if self.offset == 0 { vec![] } else { vec![("range", format!("bytes={}-", self.offset))] };
-        let part = Part { kind: "blobs", name: &self.name };
-        self.source.ask(part, &headers, |url, answer| self.accept(url, answer))
+    fn connect(&self) -> Result<Body, RegistryError> {
+        self.source.ask(Part { kind: "blobs", name: &self.name }, |asked| self.request(asked))
     }
 
-    fn accept(&self, url: &str, answer: Answer) -> Result<Box<dyn Read + Send>, RegistryError> {
-        let lie = |reason: String| RegistryError::Lie { url: url.to_owned(), reason };
-        let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
-        let start = if partial {
-            let range = answer.header(CONTENT_RANGE).and_then(range_start);
-            range.ok_or_else(|| lie("a part without saying which".into()))?
+    fn request(&self, asked: &Asked<'_>) -> Result<Body, Failure> {
+        let name = self.name.as_str();
+        let (start, stream) = if self.offset == 0 {
+            (0, self.source.wait(asked.client.pull_blob_stream(&asked.image, name))??)
         } else {
-            0
+            let part = asked.client.pull_blob_stream_partial(&asked.image, name, self.offset, None);
+            match self.source.wait(part)?? {
+                BlobResponse::Partial(stream) => (self.offset, stream),
+                // Ranges are optional for servers: what we have already is read once more.
+                BlobResponse::Full(stream) => (0, stream),
+            }
         };
-        if partial && start != self.offset {
-            return Err(lie(format!("the part from {start}, not from {}", self.offset)));
-        }
-        if let Some(length) = answer.length()
+        if let Some(length) = stream.content_length
             && start + length != self.size
         {
-            return Err(lie(format!("{} bytes, not {}", start + length, self.size)));
+            let reason = format!("{} bytes, not {}", start + length, self.size);
+            return Err(RegistryError::Lie { url: asked.url.clone(), reason }.into());
         }
-        let mut body = answer.into_reader();
-        if start < self.offset {
-            // Ranges are optional for servers: what we have already is read once more.
-            let skipped = io::copy(&mut body.by_ref().take(self.offset), &mut io::sink());
-            let lost = |error| RegistryError::Connection {
-                url: url.to_owned(),
-                source: Box::new(ureq::Error::Io(error)),
-            };
-            if skipped.map_err(lost)? < self.offset {
-                return Err(lost(io::ErrorKind::UnexpectedEof.into()));
-            }
+        let mut body = self.body(stream)?;
+        let known = self.offset - start;
+        let skipped = io::copy(&mut body.by_ref().take(known), &mut io::sink());
+        if skipped.map_err(|error| self.lost(&asked.url, error))? < known {
+            return Err(broken(&asked.url, end()).into());
         }
         Ok(body)
+    }
+
+    /// Has the blob come by itself, a little ahead of whoever reads it.
+    fn body(&self, stream: SizedStream) -> Result<Body, RegistryError> {
+        let (sender, pieces) = channel(PIECES);
+        let stopped = self.source.stopped.clone();
+        let mut stream = stream.stream;
+        let bring = async move {
+            while let Some(piece) = stream.next().await {
+                if sender.send(piece).await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.source.registry.clients.start(async move {
+            stopped.run_until_cancelled(bring).await;
+        })?;
+        Ok(Body { pieces, piece: Bytes::new() })
+    }
+
+    fn lost(&self, url: &str, error: io::Error) -> RegistryError {
+        if self.source.stopped.is_cancelled() { RegistryError::Interrupted } else { broken(url, error) }
     }
 
     /// The connection broke: whether to make another.
@@ -81,9 +97,9 @@ impl<'a> BlobReader<'a> {
             self.tries.progress();
         }
         let url = format!("{}: blob {}", self.source.host(), self.name);
-        let error = RegistryError::Connection { url, source: Box::new(ureq::Error::Io(error)) };
-        thread::sleep(self.tries.after(error).map_err(io::Error::other)?);
-        Ok(())
+        let error = self.lost(&url, error);
+        let (error, pause) = self.tries.after(error).map_err(io::Error::other)?;
+        self.source.pause(&error, pause).map_err(io::Error::other)
     }
 }
 
@@ -94,7 +110,7 @@ impl Read for BlobReader<'_> {
             return Ok(0);
         }
         loop {
-            if self.source.stopped.load(Ordering::Relaxed) {
+            if self.source.stopped.is_cancelled() {
                 return Err(io::Error::other(RegistryError::Interrupted));
             }
             if self.body.is_none() {
@@ -103,19 +119,37 @@ impl Read for BlobReader<'_> {
             }
             let Some(body) = &mut self.body else { continue };
             match body.read(&mut buffer[..wanted]) {
-                Ok(0) => self.broken(io::ErrorKind::UnexpectedEof.into())?,
+                Ok(0) => self.broken(end())?,
                 Ok(count) => {
                     self.offset += count as u64;
                     return Ok(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.broken(error)?,
             }
         }
     }
 }
 
-/// The first offset in `bytes 5-9/10`.
-fn range_start(header: &str) -> Option<u64> {
-    header.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+fn end() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection has ended too early")
+}
+
+/// What comes over one connection.
+struct Body {
+    pieces: Receiver<io::Result<Bytes>>,
+    piece: Bytes,
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.piece = piece?,
+                None => return Ok(0),
+            }
+        }
+        let count = buffer.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
 }

@@ -1,18 +1,17 @@
-//! Credentials as docker keeps them: `config.json`, and helper programs (docker CLI, "Credential helpers").
+//! Credentials as docker keeps them (docker CLI, "Credential stores").
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::time::Duration;
+use std::{env, fs, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::helper::ask;
+
 /// Docker's own registry has its account under the address of an API that is long gone.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
-/// The user name of helpers whose secret is an identity token.
-const TOKEN_USER: &str = "<token>";
 
 /// What we can show to a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,6 +81,14 @@ pub enum CredentialsError {
         /// What it says.
         message: String,
     },
+    /// A helper has not answered in time.
+    #[error("the credential helper {program} has not answered within {} s and was ended", limit.as_secs_f32())]
+    Slow {
+        /// Its name.
+        program: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// A helper's name would lead elsewhere.
     #[error("{0:?} in docker's configuration is no name of a credential helper")]
     HelperName(String),
@@ -144,14 +151,15 @@ impl DockerConfig {
         usable.map(|(name, _)| host_of(name)).collect()
     }
 
-    /// What there is for `registry`: from its own helper, from the general one, or from the file.
-    pub fn get(&self, registry: &str) -> Result<Credentials, CredentialsError> {
+    /// What there is for `registry`: from its own helper, from the general one, or from the file. A helper that has not
+    /// answered after `limit` is ended.
+    pub fn get(&self, registry: &str, limit: Duration) -> Result<Credentials, CredentialsError> {
         let key = if registry == DOCKER_HUB.0 { DOCKER_HUB.1 } else { registry };
         if let Some(helper) = self.cred_helpers.get(registry).or_else(|| self.cred_helpers.get(key)) {
-            return ask(helper, key);
+            return ask(helper, key, limit);
         }
         if let Some(helper) = self.creds_store.as_ref().filter(|helper| !helper.is_empty()) {
-            let found = ask(helper, key)?;
+            let found = ask(helper, key, limit)?;
             if found != Credentials::Anonymous {
                 return Ok(found);
             }
@@ -180,7 +188,7 @@ impl Account {
     }
 }
 
-fn basic_or_nothing(user: &str, password: &str) -> Credentials {
+pub(super) fn basic_or_nothing(user: &str, password: &str) -> Credentials {
     if user.is_empty() && password.is_empty() {
         return Credentials::Anonymous;
     }
@@ -193,55 +201,16 @@ fn host_of(key: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-/// What a helper answers to `get`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Found {
-    username: String,
-    secret: String,
-}
-
-fn ask(helper: &str, key: &str) -> Result<Credentials, CredentialsError> {
-    if helper.is_empty() || !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        return Err(CredentialsError::HelperName(helper.to_owned()));
-    }
-    let program = format!("docker-credential-{helper}");
-    let run = |source| CredentialsError::Run { program: program.clone(), source };
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(run)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that does not read may still answer.
-        let _ = stdin.write_all(key.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(run)?;
-    if !output.status.success() {
-        // The protocol: a helper says so on standard output.
-        let said = [output.stdout, output.stderr].concat();
-        let message = String::from_utf8_lossy(&said).trim().to_owned();
-        if message.to_lowercase().contains("credentials not found") {
-            return Ok(Credentials::Anonymous);
-        }
-        return Err(CredentialsError::Helper { program, message });
-    }
-    let found: Found = serde_json::from_slice(&output.stdout)
-        .map_err(|source| CredentialsError::Json { object: format!("the answer of {program}"), source })?;
-    if found.username == TOKEN_USER {
-        return Ok(Credentials::IdentityToken(found.secret));
-    }
-    Ok(basic_or_nothing(&found.username, &found.secret))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn config(text: &str) -> DockerConfig {
         serde_json::from_str(text).expect("a configuration")
+    }
+
+    fn get(config: &DockerConfig, registry: &str) -> Result<Credentials, CredentialsError> {
+        config.get(registry, Duration::from_mins(1))
     }
 
     fn basic(user: &str, password: &str) -> Credentials {
@@ -255,18 +224,18 @@ mod tests {
             r#"{"auths": {"https://index.docker.io/v1/": {"auth": "bWU6YTpi"}, "https://reg.example:5000/v2/": {"username": "u", "password": "p"},
                 "ghcr.io": {"identitytoken": "t"}, "empty.example": {}, "bad.example": {"auth": "!"}}, "HttpHeaders": {}}"#,
         );
-        assert_eq!(config.get("docker.io").expect("hub"), basic("me", "a:b"));
-        assert_eq!(config.get("reg.example:5000").expect("port"), basic("u", "p"));
-        assert_eq!(config.get("reg.example").expect("no port"), Credentials::Anonymous);
-        assert_eq!(config.get("ghcr.io").expect("token"), Credentials::IdentityToken("t".into()));
-        assert_eq!(config.get("empty.example").expect("empty"), Credentials::Anonymous);
-        assert!(config.get("bad.example").is_err());
-        assert!(!format!("{:?}", config.get("docker.io")).contains("a:b"), "no secrets in logs");
+        assert_eq!(get(&config, "docker.io").expect("hub"), basic("me", "a:b"));
+        assert_eq!(get(&config, "reg.example:5000").expect("port"), basic("u", "p"));
+        assert_eq!(get(&config, "reg.example").expect("no port"), Credentials::Anonymous);
+        assert_eq!(get(&config, "ghcr.io").expect("token"), Credentials::IdentityToken("t".into()));
+        assert_eq!(get(&config, "empty.example").expect("empty"), Credentials::Anonymous);
+        assert!(get(&config, "bad.example").is_err());
+        assert!(!format!("{:?}", get(&config, "docker.io")).contains("a:b"), "no secrets in logs");
     }
 
     #[test]
     fn a_helper_is_a_name_not_a_path() {
         let config = config(r#"{"credHelpers": {"x.example": "../evil"}}"#);
-        assert!(matches!(config.get("x.example"), Err(CredentialsError::HelperName(_))));
+        assert!(matches!(get(&config, "x.example"), Err(CredentialsError::HelperName(_))));
     }
 }

@@ -2,8 +2,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ureq::http::Uri;
-use ureq::http::uri::Authority;
+use reqwest::Url;
 
 use super::RegistryError;
 
@@ -61,7 +60,7 @@ impl FromStr for Mirror {
         let path = path.trim_end_matches('/');
         // Signs that end a path or a host would make another address of it, and credentials belong in docker's file.
         let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@' | '\\');
-        if host.is_empty() || rest.contains(strange) || format!("http://{host}/").parse::<Uri>().is_err() {
+        if host.is_empty() || rest.contains(strange) || Url::parse(&format!("http://{host}/")).is_err() {
             return Err(bad());
         }
         let prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
@@ -107,9 +106,24 @@ impl Endpoint {
         if self.host == DOCKER_HUB.1 { DOCKER_HUB.0 } else { &self.host }
     }
 
-    /// Whether it is on this machine.
-    pub(super) fn is_local(&self) -> bool {
-        is_local(&self.host)
+    pub(super) fn has_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Where a registry says whether it wants to know who asks.
+    pub(super) fn base(&self) -> String {
+        format!("{self}{}/v2/", self.prefix)
+    }
+
+    /// An image here as the library wants it named; what stands before the repository is nothing but the start of a URL to it.
+    pub(super) fn image(&self, repository: &str, name: &str) -> oci_client::Reference {
+        let registry = format!("{}{}", self.host, self.prefix);
+        let make = if name.contains(':') {
+            oci_client::Reference::with_digest
+        } else {
+            oci_client::Reference::with_tag
+        };
+        make(registry, repository.to_owned(), name.to_owned())
     }
 
     /// `what` is `manifests` or `blobs`.
@@ -117,15 +131,14 @@ impl Endpoint {
         format!("{self}{}/v2/{repository}/{what}/{which}", self.prefix)
     }
 
-    /// Whether secrets for this endpoint may be sent to the token server at `realm`; gives whether that one is local.
-    pub(super) fn trusts(&self, realm: &str) -> Result<bool, RegistryError> {
+    /// Whether secrets for this endpoint may be sent to the token server at `realm`.
+    pub(super) fn trusts(&self, realm: &str) -> Result<(), RegistryError> {
         let refuse = |reason| RegistryError::Challenge { host: self.host.clone(), reason };
-        let uri: Uri = realm.parse().map_err(|_| refuse("it names a token server that is no URL"))?;
-        let host = uri.authority().map(Authority::as_str).unwrap_or_default();
-        match uri.scheme_str() {
-            Some("https") => Ok(is_local(host)),
+        let url = Url::parse(realm).map_err(|_| refuse("it names a token server that is no URL"))?;
+        match url.scheme() {
+            "https" => Ok(()),
             // Whoever listens to the registry without TLS may listen here.
-            Some("http") if is_local(host) || !self.tls => Ok(is_local(host)),
+            "http" if !self.tls || url.host_str().is_some_and(is_local) => Ok(()),
             _ => Err(refuse("it names a token server without TLS")),
         }
     }
@@ -188,10 +201,11 @@ mod tests {
     #[test]
     fn secrets_go_to_token_servers_with_tls_only() {
         let far = Endpoint::of_registry("ghcr.io", &[]);
-        assert!(far.trusts("https://auth.example/token").is_ok_and(|local| !local));
+        assert!(far.trusts("https://auth.example/token").is_ok());
         assert!(far.trusts("http://auth.example/token").is_err());
         assert!(far.trusts("/token").is_err());
         let near = Endpoint::of_registry("localhost:5000", &[]);
-        assert!(near.trusts("http://localhost:5001/token").is_ok_and(|local| local));
+        assert!(near.trusts("http://localhost:5001/token").is_ok());
+        assert!(far.trusts("http://127.0.0.1:5001/token").is_ok());
     }
 }

@@ -1,20 +1,34 @@
 use std::io;
-use std::time::Duration;
 
 use super::CredentialsError;
 use crate::store::StoreError;
-use crate::{Digest, Platform};
+use crate::{Digest, Unfit};
+
+/// How a connection failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Broken {
+    pub(super) cause: String,
+    /// Whether another one may do better.
+    pub(super) passing: bool,
+}
 
 /// Why a registry does not give what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// It cannot be reached, or the connection broke.
-    #[error("no answer to {url}: {source}")]
+    #[error("no answer to {url}")]
     Connection {
         /// What was asked.
         url: String,
         /// How it failed.
-        source: Box<ureq::Error>,
+        source: Broken,
+    },
+    /// No connection can be made to anybody.
+    #[error("cannot prepare connections to registries")]
+    Setup {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It says no.
     #[error("{url} answered {status}{}", detail(message))]
@@ -25,8 +39,14 @@ pub enum RegistryError {
         status: u16,
         /// What it says; may be empty.
         message: String,
-        /// For how long it wants to be left alone.
-        retry_after: Option<Duration>,
+    },
+    /// It says no in words of its own.
+    #[error("{url} is refused{}", detail(message))]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// What it says; may be empty.
+        message: String,
     },
     /// It does not have it, or does not tell.
     #[error("{host} has no {what}{}", detail(message))]
@@ -93,16 +113,9 @@ pub enum PullError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The image is for other machines.
-    #[error("{name} is not for {wanted}, only for {}", found.join(", "))]
-    Platform {
-        /// Name of the image.
-        name: String,
-        /// What was wanted.
-        wanted: Box<Platform>,
-        /// What is there.
-        found: Vec<String>,
-    },
+    /// The image is there but of no use.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A document of a kind that is no image.
     #[error("{name} has the media type {media_type:?}, which is not a container image")]
     MediaType {
@@ -111,25 +124,6 @@ pub enum PullError {
         /// Its media type.
         media_type: String,
     },
-    /// A layer that only other systems can use.
-    #[error("layer {digest} has the media type {media_type:?}, which is not a Linux layer")]
-    ForeignLayer {
-        /// Which.
-        digest: Digest,
-        /// Its media type.
-        media_type: String,
-    },
-    /// Layers and digests of their content do not pair up.
-    #[error("the image has {layers} layers but {ids} content digests")]
-    Layers {
-        /// Layers in the manifest.
-        layers: usize,
-        /// `diff_ids` in the configuration.
-        ids: usize,
-    },
-    /// Indexes within indexes without end.
-    #[error("the registry nests indexes too deeply")]
-    Nesting,
     /// The store cannot take it.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,39 +3,48 @@
 //! * [`Registry`]: a client with its mirrors, credentials and patience
 //! * [`pull`]: an image from a registry into the store
 //!
-//! The client stands on an HTTP library rather than on a registry library: retrying as a registry asks for takes the
-//! headers of its answers, and resuming a blob takes those of its ranges.
-mod auth;
+//! Requests are those of `oci-client`. What it leaves to its users is here: mirrors, docker's credentials, trying again,
+//! going on where a connection broke, and callers that block.
 mod blob;
+mod client;
 mod credentials;
 mod endpoint;
 mod error;
-mod http;
+mod failure;
+mod helper;
+mod login;
 mod manifest;
 mod options;
+mod proxy;
 mod pull;
 mod retry;
 mod source;
 
 pub use credentials::{Credentials, CredentialsError, DockerConfig};
 pub use endpoint::{BadMirror, Mirror};
-pub use error::{PullError, RegistryError};
+pub use error::{Broken, PullError, RegistryError};
 pub use options::{Options, Patience};
 pub use pull::{LayerSink, Observer, Pulled, Quiet, Request, pull};
 
-use http::Http;
+use std::collections::HashSet;
+use std::sync::Mutex;
 
-/// A client for any number of registries. It remembers tokens and connections.
+use client::Clients;
+use endpoint::Endpoint;
+
+/// A client for any number of registries. It remembers tokens and connections. Whoever pulls with it blocks, so
+/// asynchronous tasks do that where blocking is allowed.
 #[derive(Debug)]
 pub struct Registry {
     options: Options,
-    http: Http,
-    tokens: auth::Tokens,
+    clients: Clients,
+    /// Where it was settled, and for which repository, what to show.
+    known: Mutex<HashSet<(Endpoint, String)>>,
 }
 
 impl Registry {
     /// A client that has not talked to anybody yet.
     pub fn new(options: Options) -> Self {
-        Self { http: Http::new(&options.patience), tokens: auth::Tokens::default(), options }
+        Self { options, clients: Clients::default(), known: Mutex::default() }
     }
 }

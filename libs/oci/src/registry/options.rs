@@ -22,12 +22,14 @@ pub struct Patience {
     pub tries: u32,
     /// Pause before the second try; it doubles with every further one.
     pub pause: Duration,
-    /// Longest pause, also when a registry asks for one.
+    /// Longest pause.
     pub longest_pause: Duration,
     /// Time for a connection to be made.
     pub connect: Duration,
     /// Time in which at least some bytes must come.
     pub silence: Duration,
+    /// Time for a credential helper to answer. It may have to ask for a password.
+    pub helper: Duration,
 }
 
 impl Default for Patience {
@@ -38,6 +40,7 @@ impl Default for Patience {
             longest_pause: Duration::from_mins(1),
             connect: Duration::from_secs(15),
             silence: Duration::from_secs(30),
+            helper: Duration::from_mins(2),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! One repository at a registry and its mirrors.
+use std::future::Future;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::time::Duration;
 
-use ureq::http::StatusCode;
-use ureq::http::header::RETRY_AFTER;
+use oci_client::Client;
+use oci_client::errors::OciDistributionError;
+use tokio_util::sync::CancellationToken;
 
-use super::auth::{denied, message};
 use super::endpoint::Endpoint;
-use super::http::Answer;
-use super::retry::{Tries, retry_after};
-use super::{Registry, RegistryError};
+use super::failure::explain;
+use super::retry::Tries;
+use super::{Observer, Registry, RegistryError};
 use crate::Reference;
 
 /// Where the parts of an image are asked for.
@@ -18,8 +20,9 @@ pub(super) struct Source<'a> {
     pub(super) repository: &'a str,
     /// Mirrors first.
     endpoints: Vec<Place>,
-    /// Set when nothing more is wanted.
-    pub(super) stopped: &'a AtomicBool,
+    /// Cancelled when nothing more is wanted.
+    pub(super) stopped: &'a CancellationToken,
+    observer: &'a dyn Observer,
 }
 
 struct Place {
@@ -35,14 +38,47 @@ pub(super) struct Part<'a> {
     pub(super) name: &'a str,
 }
 
+/// A registry that is asked for a part, and what the library needs for that.
+pub(super) struct Asked<'a> {
+    pub(super) client: &'a Client,
+    pub(super) image: oci_client::Reference,
+    /// For messages.
+    pub(super) url: String,
+}
+
+/// Why a question has no answer.
+pub(super) enum Failure {
+    /// The library says.
+    Library(OciDistributionError),
+    /// We say.
+    Ours(RegistryError),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<OciDistributionError> for Failure {
+    fn from(error: OciDistributionError) -> Self {
+        Self::Library(error)
+    }
+}
+
 impl<'a> Source<'a> {
-    pub(super) fn new(registry: &'a Registry, reference: &'a Reference, stopped: &'a AtomicBool) -> Self {
+    pub(super) fn new(
+        registry: &'a Registry,
+        reference: &'a Reference,
+        stopped: &'a CancellationToken,
+        observer: &'a dyn Observer,
+    ) -> Self {
         let options = &registry.options;
         let mirrors = options.mirrors.iter().filter_map(|mirror| mirror.of(reference.registry()).cloned());
         let own = Endpoint::of_registry(reference.registry(), &options.plain_http);
         let endpoints =
             mirrors.chain([own]).map(|endpoint| Place { endpoint, dead: AtomicBool::new(false) }).collect();
-        Self { registry, repository: reference.repository(), endpoints, stopped }
+        Self { registry, repository: reference.repository(), endpoints, stopped, observer }
     }
 
     /// The registry's own name, for messages.
@@ -50,13 +86,27 @@ impl<'a> Source<'a> {
         self.endpoints.last().map_or("", |place| place.endpoint.host())
     }
 
-    /// Asks the mirrors and then the registry; `accept` judges an answer of status 2xx and gives what is made of it. If all
-    /// fail the registry's own failure is reported, but one that answered rather than one that could not be reached.
+    /// Waits for `future`, unless nothing more is wanted.
+    pub(super) fn wait<F: Future>(&self, future: F) -> Result<F::Output, RegistryError> {
+        let done = self.registry.clients.wait(self.stopped.run_until_cancelled(future))?;
+        done.ok_or(RegistryError::Interrupted)
+    }
+
+    /// After a failure: waits until it is time to try again, and says so.
+    pub(super) fn pause(&self, error: &RegistryError, pause: Duration) -> Result<(), RegistryError> {
+        self.observer.retry(error, pause);
+        self.registry.clients.wait(async {
+            let asleep = tokio::time::sleep(pause);
+            self.stopped.run_until_cancelled(asleep).await.ok_or(RegistryError::Interrupted)
+        })?
+    }
+
+    /// Asks the mirrors and then the registry. If all fail the registry's own failure is reported, but one that answered
+    /// rather than one that could not be reached.
     pub(super) fn ask<T>(
         &self,
         part: Part<'_>,
-        headers: &[(&str, String)],
-        accept: impl Fn(&str, Answer) -> Result<T, RegistryError>,
+        question: impl Fn(&Asked<'_>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
         let mut failure = None;
         let last = self.endpoints.len() - 1;
@@ -64,7 +114,7 @@ impl<'a> Source<'a> {
             if at != last && place.dead.load(Ordering::Relaxed) {
                 continue;
             }
-            match self.ask_one(&place.endpoint, part, headers, &accept) {
+            match self.ask_one(&place.endpoint, part, &question) {
                 Ok(value) => return Ok(value),
                 Err(error @ RegistryError::Interrupted) => return Err(error),
                 Err(error) => {
@@ -85,79 +135,51 @@ impl<'a> Source<'a> {
         &self,
         endpoint: &Endpoint,
         part: Part<'_>,
-        headers: &[(&str, String)],
-        accept: &impl Fn(&str, Answer) -> Result<T, RegistryError>,
+        question: &impl Fn(&Asked<'_>) -> Result<T, Failure>,
     ) -> Result<T, RegistryError> {
-        let mut tries = Tries::new(&self.registry.options.patience);
-        let url = endpoint.url(self.repository, part.kind, part.name);
+        let options = &self.registry.options;
+        let asked = Asked {
+            client: self.registry.clients.registry(endpoint.has_tls(), &options.patience)?,
+            image: endpoint.image(self.repository, part.name),
+            url: endpoint.url(self.repository, part.kind, part.name),
+        };
+        let mut tries = Tries::new(&options.patience);
         loop {
-            if self.stopped.load(Ordering::Relaxed) {
-                return Err(RegistryError::Interrupted);
-            }
-            let answered = self.answer(endpoint, part, &url, headers).and_then(|answer| accept(&url, answer));
-            match answered {
+            match self.answer(endpoint, part, &asked, question) {
                 Ok(value) => return Ok(value),
-                Err(error) => thread::sleep(tries.after(error)?),
+                Err(error) => {
+                    let (error, pause) = tries.after(error)?;
+                    self.pause(&error, pause)?;
+                }
             }
         }
     }
 
-    /// One request; two if the registry wants to know who asks.
-    fn answer(
+    /// One question; two if the registry does not know us any more.
+    fn answer<T>(
         &self,
         endpoint: &Endpoint,
         part: Part<'_>,
-        url: &str,
-        headers: &[(&str, String)],
-    ) -> Result<Answer, RegistryError> {
-        let answer = self.send(endpoint, url, headers)?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return self.judge(endpoint, part, url, answer);
+        asked: &Asked<'_>,
+        question: &impl Fn(&Asked<'_>) -> Result<T, Failure>,
+    ) -> Result<T, RegistryError> {
+        self.login_once(endpoint, asked)?;
+        let mut answer = question(asked);
+        if matches!(answer, Err(Failure::Library(OciDistributionError::UnauthorizedError { .. }))) {
+            self.login(endpoint, asked.client, &asked.image)?;
+            answer = question(asked);
         }
-        self.registry.authorize(endpoint, self.repository, &answer)?;
-        let answer = self.send(endpoint, url, headers)?;
-        self.judge(endpoint, part, url, answer)
+        answer.map_err(|failure| explain(failure, endpoint, self.repository, part))
     }
 
-    fn send(
-        &self,
-        endpoint: &Endpoint,
-        url: &str,
-        headers: &[(&str, String)],
-    ) -> Result<Answer, RegistryError> {
-        let mut headers = headers.to_vec();
-        if let Some(token) = self.registry.tokens.get(endpoint, self.repository) {
-            headers.push(("authorization", token));
+    fn login_once(&self, endpoint: &Endpoint, asked: &Asked<'_>) -> Result<(), RegistryError> {
+        let key = (endpoint.clone(), self.repository.to_owned());
+        let known = || self.registry.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&key) {
+            return Ok(());
         }
-        let sent = self.registry.http.get(url, endpoint.is_local(), &headers, &[]);
-        sent.map_err(|source| RegistryError::Connection { url: url.to_owned(), source })
-    }
-
-    fn judge(
-        &self,
-        endpoint: &Endpoint,
-        part: Part<'_>,
-        url: &str,
-        answer: Answer,
-    ) -> Result<Answer, RegistryError> {
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let retry_after = retry_after(answer.header(RETRY_AFTER));
-        let message = message(&answer.message());
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(endpoint, self.repository, &message),
-            StatusCode::NOT_FOUND => RegistryError::NotFound {
-                host: endpoint.host().to_owned(),
-                what: if part.name.starts_with("sha256:") {
-                    format!("{}@{}", self.repository, part.name)
-                } else {
-                    format!("{}:{}", self.repository, part.name)
-                },
-                message,
-            },
-            _ => RegistryError::Status { url: url.to_owned(), status: status.as_u16(), message, retry_after },
-        })
+        self.login(endpoint, asked.client, &asked.image)?;
+        known().insert(key);
+        Ok(())
     }
 }

@@ -25,6 +25,11 @@ impl Store {
         named(&names, reference).map(|found| found.digest).ok_or_else(|| unknown(&names, reference))
     }
 
+    /// All names, also those of images that are damaged.
+    pub fn references(&self) -> Result<Vec<Reference>, StoreError> {
+        Ok(self.names()?.into_keys().collect())
+    }
+
     /// All names that lead to a manifest.
     pub fn names_of(&self, digest: &Digest) -> Result<Vec<Reference>, StoreError> {
         let names = self.names()?.into_iter();

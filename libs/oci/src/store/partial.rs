@@ -79,8 +79,12 @@ impl Store {
             fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
             return Err(StoreError::Content { expected: blob.digest, found, size: blob.size, length });
         }
-        // A name must not lead to holes after a power failure.
-        partial.file.sync_all().map_err(failed())?;
+        // A name must not lead to holes after a power failure. What did not reach the disk is read back from memory as if it
+        // had, and synchronised without a complaint the second time, so that it must not be gone on with.
+        if let Err(source) = partial.file.sync_all() {
+            fs::remove_file(&path).map_err(StoreError::io("removing", &path))?;
+            return Err(failed()(source));
+        }
         let stored = self.blob_path(&blob.digest);
         fs::rename(&path, &stored).map_err(StoreError::io("storing", &stored))?;
         sync_directory(&self.blob_directory())

@@ -1,12 +1,25 @@
 //! From a registry that misbehaves.
+use std::sync::Mutex;
+use std::time::Duration;
+
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
-use lcow_oci::registry::{PullError, Registry, RegistryError};
+use lcow_oci::registry::{Observer, PullError, Registry, RegistryError};
 use lcow_oci::store::StoreError;
-use lcow_oci::{Compression, Digest};
+use lcow_oci::{Compression, Digest, Unfit};
 
 use crate::hub::noise;
 use crate::server::{Fault, Server};
 use crate::support::{Lab, hasty, reference};
+
+/// What was tried again, and after what pause.
+#[derive(Default)]
+struct Retries(Mutex<Vec<(String, Duration)>>);
+
+impl Observer for Retries {
+    fn retry(&self, error: &RegistryError, pause: Duration) {
+        self.0.lock().expect("retries").push((error.to_string(), pause));
+    }
+}
 
 /// A store, a server with an image of one layer of a megabyte, and that layer's path there.
 struct Bench {
@@ -80,7 +93,7 @@ fn a_blob_goes_on_where_the_connection_broke() {
 #[test]
 fn the_next_pull_goes_on_where_a_failed_one_ended() {
     let bench = Bench::new();
-    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404)]);
     bench.pull().expect_err("half a blob");
     bench.pull().expect("the rest");
     bench.check();
@@ -88,7 +101,7 @@ fn the_next_pull_goes_on_where_a_failed_one_ended() {
     assert_eq!(bench.lab.files(), (3, 0));
     // Half a blob that is something else is noticed, and gone the next time.
     let bench = Bench::new();
-    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404)]);
     bench.pull().expect_err("half a blob");
     let tmp = bench.lab.store.root().join("tmp");
     let partial = std::fs::read_dir(&tmp).expect("list").next().expect("a part").expect("entry").path();
@@ -100,7 +113,7 @@ fn the_next_pull_goes_on_where_a_failed_one_ended() {
     bench.clean_after();
     // Who cleans up on purpose wants the space.
     let bench = Bench::new();
-    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404, None)]);
+    bench.server.faults(&bench.layer, vec![Fault::Cut(200_000), Fault::Status(404)]);
     bench.pull().expect_err("half a blob");
     bench.lab.store.collect_all_garbage().expect("garbage");
     assert_eq!(bench.lab.files(), (0, 0));
@@ -121,7 +134,7 @@ fn ranges_may_be_ignored_but_not_be_wrong() {
 
 #[test]
 fn a_server_that_never_gets_better_is_given_up() {
-    for fault in [Fault::Cut(1000), Fault::Status(500, None)] {
+    for fault in [Fault::Cut(1000), Fault::Status(500)] {
         let bench = Bench::new();
         bench.server.faults(&bench.layer, vec![fault; 100]);
         bench.pull().expect_err("given up");
@@ -133,20 +146,33 @@ fn a_server_that_never_gets_better_is_given_up() {
 #[test]
 fn trouble_that_passes_is_waited_for() {
     let bench = Bench::new();
-    bench.server.faults("manifests", [Fault::Status(503, None), Fault::Status(500, None)]);
-    bench.server.faults(&bench.layer, [Fault::Status(429, Some(0)), Fault::Status(502, None)]);
+    bench.server.faults("manifests", [Fault::Status(503), Fault::Status(500)]);
+    bench.server.faults(&bench.layer, [Fault::Status(429), Fault::Status(502)]);
     bench.pull().expect("pulled");
     bench.check();
     assert_eq!(bench.ranges().len(), 3);
 }
 
 #[test]
-fn a_pause_that_is_too_long_is_an_error_that_says_why() {
+fn a_registry_that_has_too_much_to_do_is_left_alone_for_longer_and_longer() {
     let bench = Bench::new();
-    bench.server.faults("manifests", [Fault::Status(429, Some(3600))]);
-    let error = bench.pull().expect_err("too long").to_string();
+    bench.server.faults("manifests", [Fault::Status(429), Fault::Status(429), Fault::Status(503)]);
+    let retries = Retries::default();
+    bench.lab.pull_watched(&bench.registry, &bench.server.name(), &retries).expect("pulled");
+    bench.check();
+    // How long the registry would like (`Retry-After`) is not known here.
+    let retries = retries.0.into_inner().expect("retries");
+    let texts: Vec<_> = retries.iter().map(|(text, _)| text.as_str()).collect();
+    assert!(
+        texts[0].contains("429") && texts[1].contains("not now") && texts[2].contains("503"),
+        "{texts:?}"
+    );
+    assert!(retries.is_sorted_by(|a, b| a.1 < b.1), "{retries:?}");
+    let bench = Bench::new();
+    bench.server.faults("manifests", vec![Fault::Status(429); 10]);
+    let error = bench.pull().expect_err("no patience left").to_string();
     assert!(error.contains("429") && error.contains("not now"), "{error}");
-    bench.clean_after();
+    assert_eq!(bench.server.asked("manifests").len(), 4);
 }
 
 #[test]
@@ -216,7 +242,7 @@ fn foreign_layers_are_refused_by_their_type_before_anything_is_fetched() {
     );
     let error = bench.pull().expect_err("foreign");
     assert!(
-        matches!(&error, PullError::ForeignLayer { media_type, .. } if media_type.contains("foreign")),
+        matches!(&error, PullError::Unfit(Unfit::ForeignLayer { media_type, .. }) if media_type.contains("foreign")),
         "{error:?}"
     );
     assert_eq!(bench.ranges(), []);

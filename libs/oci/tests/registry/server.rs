@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 /// How a request for a blob or a manifest is answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// With this status, and perhaps `Retry-After`.
-    Status(u16, Option<u32>),
+    /// With this status.
+    Status(u16),
     /// So many bytes, then nothing more, and the connection stays open.
     Stall(usize),
     /// So many bytes, then the end.
@@ -226,10 +226,11 @@ fn answer(
     let Some((kind, mut body)) = document else {
         return out.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").ok();
     };
-    if let Some(Fault::Status(status, retry)) = fault {
-        let retry = retry.map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
-        let body = r#"{"errors":[{"code":"X","message":"not now"}]}"#;
-        let text = format!("HTTP/1.1 {status} No\r\n{retry}Content-Length: {}\r\n\r\n{body}", body.len());
+    if let Some(Fault::Status(status)) = fault {
+        // The code that the specification has for a status.
+        let code = if *status == 429 { "TOOMANYREQUESTS" } else { "X" };
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"not now"}}]}}"#);
+        let text = format!("HTTP/1.1 {status} No\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         return out.write_all(text.as_bytes()).ok();
     }
     if let Some(Fault::Elsewhere(host)) = fault {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
-use lcow_oci::registry::{Options, Patience, PullError, Pulled, Quiet, Registry, Request, pull};
+use lcow_oci::registry::{Observer, Options, Patience, PullError, Pulled, Quiet, Registry, Request, pull};
 use lcow_oci::store::Store;
 use lcow_oci::{Compression, Platform, Reference};
 
@@ -27,9 +27,18 @@ impl Lab {
     }
 
     pub(crate) fn pull(&self, registry: &Registry, name: &str) -> Result<Pulled, PullError> {
+        self.pull_watched(registry, name, &Quiet)
+    }
+
+    pub(crate) fn pull_watched(
+        &self,
+        registry: &Registry,
+        name: &str,
+        observer: &dyn Observer,
+    ) -> Result<Pulled, PullError> {
         let reference = reference(name);
         let request = Request { reference: &reference, platform: Platform::host() };
-        pull(&self.store, registry, &request, &Quiet, None)
+        pull(&self.store, registry, &request, observer, None)
     }
 
     /// Blobs and temporary files that are in the store.
@@ -51,6 +60,7 @@ pub(crate) fn hasty() -> Options {
         longest_pause: Duration::from_secs(2),
         connect: Duration::from_secs(10),
         silence: Duration::from_millis(500),
+        helper: Duration::from_millis(200),
     };
     Options { patience, ..Options::default() }
 }

@@ -1,5 +1,6 @@
 //! Building the tailored kernel from source, once for each source, configuration and compiler.
 
+mod kept;
 mod make;
 
 use std::fs::{self, File, TryLockError};
@@ -15,6 +16,8 @@ use super::source::{self, Archive, Known, SourceError};
 use crate::hex::hex;
 use crate::progress::{Progress, Unit};
 use make::{Make, MakeError};
+
+pub use kept::Kept;
 
 /// Raised when the way from a source to a kernel changes, so that old kernels are not taken for new ones.
 const FORMAT: u32 = 1;
@@ -49,6 +52,12 @@ pub enum BuildError {
     /// A step of the build failed.
     #[error(transparent)]
     Make(#[from] MakeError),
+    /// Somebody is building.
+    #[error("a kernel is being built in {} just now; try again when that is done", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The source does not know what the configuration asks for.
     #[error("the kernel source cannot be configured as kernel/lcow.config says:\n{}", lines(differences))]
     Configuration {

@@ -22,8 +22,7 @@ impl Pull<'_> {
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), PullError> {
             while let Some((layer, diff_id)) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.layer(layer, diff_id, config)
-                    .inspect_err(|_| self.stopped.store(true, Ordering::Relaxed))?;
+                self.layer(layer, diff_id, config).inspect_err(|_| self.stopped.cancel())?;
                 self.observer.done(layer);
             }
             Ok(())

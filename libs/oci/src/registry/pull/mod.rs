@@ -1,7 +1,9 @@
 //! An image from a registry into the store.
 mod layers;
 
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::blob::BlobReader;
 use super::manifest::Document;
@@ -11,7 +13,8 @@ use crate::layer::LayerReader;
 use crate::model::{Descriptor, ImageConfig, Index, Manifest, media};
 use crate::select::{Candidate, choose};
 use crate::store::{Ingest, Store};
-use crate::{Compression, Digest, Platform, Reference};
+use crate::unfit::check_layers;
+use crate::{Digest, Platform, Reference, Unfit};
 use layers::plain;
 
 /// Indexes within indexes that are followed.
@@ -47,6 +50,8 @@ pub trait Observer: Sync {
     fn bytes(&self, _layer: &Descriptor, _count: u64) {}
     /// A layer has been stored, and used.
     fn done(&self, _layer: &Descriptor) {}
+    /// Something went wrong and will be tried again after a pause.
+    fn retry(&self, _error: &RegistryError, _pause: Duration) {}
 }
 
 /// Hears nothing.
@@ -77,8 +82,8 @@ pub fn pull(
     sink: Option<&dyn LayerSink>,
 ) -> Result<Pulled, PullError> {
     let held = store.ingest()?;
-    let stopped = AtomicBool::new(false);
-    let source = Source::new(registry, request.reference, &stopped);
+    let stopped = CancellationToken::new();
+    let source = Source::new(registry, request.reference, &stopped, observer);
     let pull = Pull { store, held: &held, request, observer, sink, source: &source, stopped: &stopped };
     let (named, image) = pull.image()?;
     let manifest: Manifest = pull.parse(&image.digest, &image.bytes)?;
@@ -102,7 +107,7 @@ struct Pull<'a> {
     observer: &'a dyn Observer,
     sink: Option<&'a dyn LayerSink>,
     source: &'a Source<'a>,
-    stopped: &'a AtomicBool,
+    stopped: &'a CancellationToken,
 }
 
 impl Pull<'_> {
@@ -126,7 +131,7 @@ impl Pull<'_> {
                 }
             }
         }
-        Err(PullError::Nesting)
+        Err(Unfit::Nesting.into())
     }
 
     fn choose(&self, index: Index) -> Result<Descriptor, PullError> {
@@ -141,11 +146,8 @@ impl Pull<'_> {
     }
 
     fn wrong_platform(&self, found: Vec<String>) -> PullError {
-        PullError::Platform {
-            name: self.request.reference.familiar(),
-            wanted: Box::new(self.request.platform.clone()),
-            found,
-        }
+        let name = self.request.reference.familiar();
+        Unfit::Platform { name, wanted: Box::new(self.request.platform.clone()), found }.into()
     }
 
     fn config(&self, descriptor: &Descriptor) -> Result<(Vec<u8>, ImageConfig), PullError> {
@@ -173,14 +175,7 @@ impl Pull<'_> {
         if !self.request.platform.accepts(&config.platform) {
             return Err(self.wrong_platform(vec![config.platform.to_string()]));
         }
-        if let Some(foreign) =
-            manifest.layers.iter().find(|layer| Compression::of_layer(&layer.media_type).is_none())
-        {
-            let (digest, media_type) = (foreign.digest, foreign.media_type.clone());
-            return Err(PullError::ForeignLayer { digest, media_type });
-        }
-        let (layers, ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
-        if layers == ids { Ok(()) } else { Err(PullError::Layers { layers, ids }) }
+        Ok(check_layers(manifest, config)?)
     }
 
     fn parse<T: serde::de::DeserializeOwned>(&self, digest: &Digest, bytes: &[u8]) -> Result<T, PullError> {

@@ -1,0 +1,133 @@
+//! `uvm-build build --pull`: from a real registry, and from a server that misbehaves.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lcow_oci::Compression;
+use lcow_oci::build::{ImageBuilder, LayerBuilder};
+
+// The library's own tests pull from these as well.
+#[allow(dead_code)]
+#[path = "../../libs/oci/tests/registry/hub.rs"]
+mod hub;
+#[allow(dead_code)]
+#[path = "../../libs/oci/tests/registry/server.rs"]
+mod server;
+
+use hub::{Hub, PASSWORD, USER, noise};
+use server::{Fault, Server};
+
+/// A directory with a layout of one image, whose only layer has half a megabyte.
+struct Bench(tempfile::TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut layer = LayerBuilder::new();
+        layer.directory("bin", 0o755).file("bin/x", 0o755, &noise(500_000, 3));
+        let platform = "linux/amd64".parse().unwrap();
+        let image =
+            ImageBuilder::new("app".parse().unwrap()).platform(platform).layer(layer, Compression::Gzip);
+        image.write_layout(&dir.path().join("layout")).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of the layer's blob at a registry.
+    fn layer(&self) -> String {
+        let blobs = fs::read_dir(self.path().join("layout/blobs/sha256")).unwrap().map(Result::unwrap);
+        let layer = blobs.max_by_key(|blob| blob.metadata().unwrap().len()).unwrap();
+        format!("blobs/sha256:{}", layer.file_name().to_string_lossy())
+    }
+
+    /// Builds a root of the image called `name`.
+    fn build(&self, name: &str) -> Output {
+        fs::write(self.path().join("x.yml"), format!("init: [\"{name}\"]\n")).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+            .args(["build", "x.yml", "--pull", "-f", "tar"])
+            .current_dir(self.path())
+            .env("LCOW_CACHE", self.path().join("kept"))
+            .env("DOCKER_CONFIG", self.path())
+            .env_remove("LINUXKIT_CACHE")
+            .env_remove("LINUXKIT_MIRROR")
+            .output()
+            .unwrap()
+    }
+
+    fn built(&self, name: &str) {
+        let output = self.build(name);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let tar =
+            Command::new("tar").arg("-xOf").arg(self.path().join("x.tar")).arg("bin/x").output().unwrap();
+        assert!(tar.stdout == noise(500_000, 3), "{}", text(&tar.stderr));
+        fs::remove_file(self.path().join("x.tar")).unwrap();
+    }
+
+    /// It fails with these words, and leaves no output.
+    fn refused(&self, name: &str, words: &[&str]) {
+        let output = self.build(name);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!self.path().join("x.tar").exists());
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn images_come_from_a_registry_with_and_without_accounts() {
+    for account in [false, true] {
+        let Some(hub) = Hub::start(account) else { return };
+        let bench = Bench::new();
+        hub.push(&bench.path().join("layout"), "latest", "me/app:v1");
+        let name = hub.name("me/app:v1");
+        if account {
+            bench.refused(&name, &["denies", "docker login"]);
+            let wrong = r#""username": "me", "password": "wrong""#.to_owned();
+            let right = format!(r#""username": "{USER}", "password": "{PASSWORD}""#);
+            for (known, allowed) in [(wrong, false), (right, true)] {
+                let config = format!(r#"{{"auths": {{"{}": {{{known}}}}}}}"#, hub.address());
+                fs::write(bench.path().join("config.json"), config).unwrap();
+                if allowed {
+                    bench.built(&name);
+                } else {
+                    bench.refused(&name, &["denies", "docker login"]);
+                }
+            }
+        } else {
+            bench.built(&name);
+        }
+        bench.refused(&hub.name("me/app:v2"), &["has no me/app:v2"]);
+    }
+}
+
+#[test]
+fn what_is_truncated_or_delayed_is_fetched_in_the_end() {
+    let bench = Bench::new();
+    let server = Server::start(&bench.path().join("layout"));
+    server.faults("manifests", [Fault::Status(429)]);
+    server.faults(&bench.layer(), [Fault::Status(500), Fault::Cut(200_000)]);
+    bench.built(&server.name());
+    let ranges: Vec<_> = server.asked(&bench.layer()).into_iter().map(|asked| asked.range).collect();
+    assert_eq!(ranges, [None, None, Some(200_000)]);
+}
+
+#[test]
+fn a_wrong_digest_is_an_error_and_nothing_of_it_stays() {
+    let bench = Bench::new();
+    let server = Server::start(&bench.path().join("layout"));
+    server.faults(&bench.layer(), [Fault::Forge]);
+    let digest = bench.layer().replace("blobs/", "");
+    bench.refused(&server.name(), &["cannot pull", &digest]);
+    let stored = bench.path().join("kept/uvm-build/images/blobs/sha256").join(digest.replace("sha256:", ""));
+    assert!(!stored.exists());
+    bench.built(&server.name());
+}
