@@ -129,7 +129,7 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
         tokio::task::spawn_local(clock::follow());
     }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
-    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve));
+    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve, options.memory_alarm));
     let agent = Agent::new(options, runtime);
     tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
     tokio::select! {
