@@ -18,6 +18,7 @@ mod multicall;
 mod network;
 mod power;
 mod process;
+mod random;
 mod runtime;
 mod storage;
 mod sys;

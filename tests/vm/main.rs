@@ -6,8 +6,11 @@ mod containers;
 mod devices;
 mod images;
 mod init;
+mod kinds;
+mod limits;
 mod pods;
 mod processes;
+mod reconnect;
 mod roots;
 mod storage;
 mod verity;
@@ -27,6 +30,8 @@ fn main() -> anyhow::Result<()> {
         processes::suite(&lab),
         containers::suite(&lab),
         pods::suite(&lab),
+        kinds::suite(&lab),
+        limits::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),
         verity::suite(&lab),
@@ -34,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),
+        reconnect::suite(&lab),
         vmm::suite(&lab),
     ];
     let mut trials: Vec<Trial> = suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
