@@ -4,6 +4,7 @@
 mod bridge;
 mod containers;
 mod devices;
+mod dhcp;
 mod images;
 mod init;
 mod kinds;
@@ -31,6 +32,7 @@ fn main() -> anyhow::Result<()> {
         containers::suite(&lab),
         pods::suite(&lab),
         kinds::suite(&lab),
+        dhcp::suite(&lab),
         limits::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),

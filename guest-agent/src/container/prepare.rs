@@ -39,6 +39,8 @@ pub(super) struct Attachment {
     pub(super) namespace: String,
     /// Whether it is an error if there is no record of it.
     pub(super) required: bool,
+    /// Where its containers look for name servers.
+    pub(super) resolv_conf: PathBuf,
 }
 
 /// What goes on after init exists.
@@ -113,7 +115,7 @@ pub(super) async fn attach(
     host_network: bool,
     init: u32,
 ) -> Result<Option<String>, Error> {
-    let Some(Attachment { namespace, required }) = network else { return Ok(None) };
+    let Some(Attachment { namespace, required, resolv_conf }) = network else { return Ok(None) };
     // Without a name there is nothing that adapters could be for, and pods without a network share no record.
     if namespace.is_empty() {
         return Ok(None);
@@ -122,6 +124,6 @@ pub(super) async fn attach(
         return if required { Err(Error::NoNetwork(namespace)) } else { Ok(None) };
     }
     let place = if host_network { Place::Machine } else { Place::Process(init) };
-    agent.network.attach(&namespace, place).await?;
+    agent.network.attach(&namespace, place, resolv_conf).await?;
     Ok(Some(namespace))
 }

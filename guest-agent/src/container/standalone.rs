@@ -18,6 +18,10 @@ pub(super) async fn prepare(order: &mut Order<'_>) -> Result<Outcome, Error> {
         root: order.bundle.to_owned(),
         cgroups_path: pods::cgroups_path(order.id.as_str()),
         host_network: annotations::flag(&order.spec, annotations::HOST_NETWORK),
-        network: Some(Attachment { namespace, required: false }),
+        network: Some(Attachment {
+            namespace,
+            required: false,
+            resolv_conf: order.bundle.join("resolv.conf"),
+        }),
     })
 }
