@@ -91,6 +91,9 @@ async fn nonsense(host: &mut ForeignHost) -> Result<()> {
     let mut bridge = host.accept().await?;
     let id = bridge.send(MessageType::GET_PROPERTIES, b"{}").await?;
     expect(&bridge.answer(id).await?, HResult::NOT_IMPL, "a request before the negotiation")?;
+    let id =
+        bridge.send(MessageType::NEGOTIATE_PROTOCOL, b"{\"MinimumVersion\":5,\"MaximumVersion\":9}").await?;
+    expect(&bridge.answer(id).await?, HResult::UNSUPPORTED_PROTOCOL_VERSION, "versions of the future")?;
     bridge.negotiate().await?;
     let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let deep_member = [b"{\"ContainerId\":".as_slice(), &b"[".repeat(500), &b"]".repeat(500), b"}"].concat();

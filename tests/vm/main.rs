@@ -1,10 +1,12 @@
 //! Tests on one shared utility VM.
 #![forbid(unsafe_code)]
 
+mod assigned;
 mod bridge;
 mod containers;
 mod devices;
 mod dhcp;
+mod errors;
 mod images;
 mod init;
 mod kinds;
@@ -33,6 +35,8 @@ fn main() -> anyhow::Result<()> {
         pods::suite(&lab),
         kinds::suite(&lab),
         dhcp::suite(&lab),
+        assigned::suite(&lab),
+        errors::suite(&lab),
         limits::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),

@@ -24,6 +24,8 @@ pub(super) struct Order<'a> {
 
 /// What a kind has found out.
 pub(super) struct Outcome {
+    /// Where on the PCI bus its GPUs are.
+    pub(super) gpus: Vec<String>,
     /// Where the files are that a pod shares.
     pub(super) root: PathBuf,
     /// As a specification names it.
@@ -94,6 +96,9 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     }
     spec["linux"]["cgroupsPath"] = outcome.cgroups_path.into();
     runtime_spec::adapt(&mut spec);
+    // After the host's own hooks were taken out.
+    let environment: Vec<_> = std::env::vars().collect();
+    rewrite::gpu_hook(&mut spec, order.bundle, &outcome.gpus, &environment)?;
     Ok(Prepared {
         root: root_of(&spec),
         spec,

@@ -31,6 +31,7 @@ pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Res
     cgroup::create_pod(&pods::cgroup(pod), &order.spec["linux"]["resources"])?;
     let resolv_conf = root.join("resolv.conf");
     Ok(Outcome {
+        gpus: Vec::new(),
         root,
         cgroups_path: format!("{}/{}", pods::cgroups_path(pod), order.id),
         host_network,
