@@ -7,6 +7,7 @@
 
 mod boot_modules;
 mod bridge;
+mod causes;
 mod cgroup;
 mod clock;
 mod container;

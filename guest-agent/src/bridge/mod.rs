@@ -9,6 +9,6 @@ mod requests;
 mod trace;
 
 pub(crate) use connection::{Error, serve};
-pub(crate) use failure::{Failure, with_causes};
+pub(crate) use failure::Failure;
 pub(crate) use outbound::{Generation, Outbound};
 pub(crate) use requests::Requests;

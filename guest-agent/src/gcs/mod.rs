@@ -18,7 +18,7 @@ pub(crate) use agent::Agent;
 pub(crate) use options::Options;
 
 use crate::log::{self, Admission, Log, RateLimit, Writer};
-use crate::{bridge, cgroup, clock, runtime};
+use crate::{bridge, causes, cgroup, clock, runtime};
 
 /// Threads for file-system work that blocks; they end when idle.
 const BLOCKING_THREADS: usize = 4;
@@ -64,7 +64,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let log = match start_log(&options) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("gcs: {}", bridge::with_causes(&error));
+            eprintln!("gcs: {}", causes::with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
