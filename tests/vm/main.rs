@@ -3,6 +3,7 @@
 
 mod assigned;
 mod bridge;
+mod conformance;
 mod containers;
 mod devices;
 mod dhcp;
@@ -55,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         );
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
     }
+    trials.push(conformance::trial(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(Arc::into_inner(lab));
     conclusion.exit();
