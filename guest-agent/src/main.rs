@@ -7,6 +7,7 @@
 
 mod boot_disks;
 mod bridge;
+mod causes;
 mod cgroup;
 mod clock;
 mod container;
@@ -18,6 +19,7 @@ mod multicall;
 mod network;
 mod power;
 mod process;
+mod random;
 mod runtime;
 mod storage;
 mod sys;

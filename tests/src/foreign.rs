@@ -75,8 +75,8 @@ impl ForeignHost {
         Ok(bridge)
     }
 
-    /// The first line of the agent's log.
-    pub async fn first_log_line(&mut self) -> Result<String> {
+    /// The next line of the agent's log.
+    pub async fn log_line(&mut self) -> Result<String> {
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') {
             line.push(tokio::time::timeout(LIMIT, self.log.read_u8()).await.context("no log")??);
@@ -88,8 +88,18 @@ impl ForeignHost {
     pub fn listen(&mut self) -> Result<(VsockPort, UnixListener, PathBuf)> {
         let port = VsockPort(self.next_port);
         self.next_port += 1;
-        let path = self.directory.path().join(format!("vm_{port}"));
+        let path = self.socket(port);
         Ok((port, UnixListener::bind(&path)?, path))
+    }
+
+    /// The port of the last [`Self::listen`].
+    pub fn last_port(&self) -> VsockPort {
+        VsockPort(self.next_port - 1)
+    }
+
+    /// Where the guest finds a port.
+    pub fn socket(&self, port: VsockPort) -> PathBuf {
+        self.directory.path().join(format!("vm_{port}"))
     }
 
     /// Starts a shell script in the VM with its standard input or output connected; returns its pid and the stream.
@@ -130,7 +140,8 @@ pub enum Stream {
     Output,
 }
 
-async fn accept(listener: &UnixListener) -> Result<UnixStream> {
+/// Takes the guest's next dial.
+pub async fn accept(listener: &UnixListener) -> Result<UnixStream> {
     Ok(tokio::time::timeout(LIMIT, listener.accept()).await.context("no dial")??.0)
 }
 
@@ -142,6 +153,11 @@ pub struct Bridge {
 }
 
 impl Bridge {
+    /// The next request has the number `id`, as after a migration.
+    pub fn skip_to(&mut self, id: u64) {
+        self.next_id = id;
+    }
+
     /// Sends any bytes.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.stream.write_all(bytes).await?)

@@ -106,16 +106,9 @@ impl Lab {
         let id = self.unique("c");
         // Not below /run, from where nothing can be executed.
         let bundle = format!("/var/lab/{id}");
-        self.shell(&format!(
-            "mkdir -p {bundle}/rootfs/bin {bundle}/rootfs/etc {bundle}/rootfs/proc {bundle}/rootfs/dev \
-             {bundle}/rootfs/sys {bundle}/rootfs/tmp && cp /bin/busybox {bundle}/rootfs/bin && \
-             for name in sh cat echo id sleep true false ls mount stty ps grep head tail wc seq dd kill sha256sum hostname mknod touch; do \
-             ln -s busybox {bundle}/rootfs/bin/$name; done && \
-             printf 'root:x:0:0::/:/bin/sh\\nweb:x:1000:50::/:\\n' > {bundle}/rootfs/etc/passwd && \
-             printf 'root:x:0:\\nvideo:x:44:\\n' > {bundle}/rootfs/etc/group"
-        ))
-        .await?;
-        Ok(LabContainer::at(id, bundle))
+        let container = LabContainer::at(id, bundle);
+        self.shell(&container.setup()).await?;
+        Ok(container)
     }
 }
 
@@ -143,6 +136,19 @@ impl LabContainer {
     /// The container `id` in the bundle directory `bundle`, whatever root is or will be there.
     pub fn at(id: String, bundle: String) -> Self {
         Self { id: ContainerId(id), spec: specification(&bundle), bundle }
+    }
+
+    /// The shell script that makes its root, with `BusyBox` in it.
+    pub fn setup(&self) -> String {
+        let bundle = &self.bundle;
+        format!(
+            "mkdir -p {bundle}/rootfs/bin {bundle}/rootfs/etc {bundle}/rootfs/proc {bundle}/rootfs/dev \
+             {bundle}/rootfs/sys {bundle}/rootfs/tmp && cp /bin/busybox {bundle}/rootfs/bin && \
+             for name in sh cat echo id sleep true false ls mount stty ps grep head tail wc seq dd kill sha256sum hostname mknod touch; do \
+             ln -s busybox {bundle}/rootfs/bin/$name; done && \
+             printf 'root:x:0:0::/:/bin/sh\\nweb:x:1000:50::/:\\n' > {bundle}/rootfs/etc/passwd && \
+             printf 'root:x:0:\\nvideo:x:44:\\n' > {bundle}/rootfs/etc/group"
+        )
     }
 
     /// The same with these arguments.

@@ -30,6 +30,8 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("late_answers_go_to_the_same_host", with(Test::LateAnswers))
         .test("a_new_host_gets_no_old_answers", with(Test::NewHost))
         .test("output_reaches_the_socket_of_its_port", with(Test::Output))
+        .test("a_thousand_requests_at_once", with(Test::Thousand))
+        .test("a_traced_request_leaves_a_span_in_the_log", with(Test::Traced))
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +42,8 @@ enum Test {
     LateAnswers,
     NewHost,
     Output,
+    Thousand,
+    Traced,
 }
 
 async fn on_host(shared: Shared, test: Test) -> Result<()> {
@@ -49,12 +53,14 @@ async fn on_host(shared: Shared, test: Test) -> Result<()> {
     }
     let Some(host) = shared.as_mut() else { return Ok(()) };
     match test {
-        Test::Pipelined => pipelined(host).await,
+        Test::Pipelined => pipelined(host, 50).await,
         Test::Nonsense => nonsense(host).await,
         Test::Garbage => garbage(host).await,
         Test::LateAnswers => late_answers(host).await,
         Test::NewHost => new_host(host).await,
         Test::Output => output(host).await,
+        Test::Thousand => pipelined(host, 1000).await,
+        Test::Traced => traced(host).await,
     }
 }
 
@@ -63,11 +69,11 @@ fn wait(pid: u64) -> WaitForProcess {
     WaitForProcess { process_id, timeout_in_ms: INFINITE }
 }
 
-async fn pipelined(host: &mut ForeignHost) -> Result<()> {
+async fn pipelined(host: &mut ForeignHost, requests: usize) -> Result<()> {
     let mut bridge = host.connect(0).await?;
     let body = serde_json::to_vec(&json!({"ContainerId": ContainerId::NULL, "ProcessId": 4_000_000}))?;
     let (mut ids, mut bytes) = (BTreeSet::new(), Vec::new());
-    for _ in 0..50 {
+    for _ in 0..requests {
         let (id, frame) = bridge.frame(MessageType::WAIT_FOR_PROCESS, &body)?;
         ids.insert(id);
         bytes.extend(frame);
@@ -85,6 +91,9 @@ async fn nonsense(host: &mut ForeignHost) -> Result<()> {
     let mut bridge = host.accept().await?;
     let id = bridge.send(MessageType::GET_PROPERTIES, b"{}").await?;
     expect(&bridge.answer(id).await?, HResult::NOT_IMPL, "a request before the negotiation")?;
+    let id =
+        bridge.send(MessageType::NEGOTIATE_PROTOCOL, b"{\"MinimumVersion\":5,\"MaximumVersion\":9}").await?;
+    expect(&bridge.answer(id).await?, HResult::UNSUPPORTED_PROTOCOL_VERSION, "versions of the future")?;
     bridge.negotiate().await?;
     let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     let deep_member = [b"{\"ContainerId\":".as_slice(), &b"[".repeat(500), &b"]".repeat(500), b"}"].concat();
@@ -180,7 +189,7 @@ async fn new_host(host: &mut ForeignHost) -> Result<()> {
 }
 
 async fn output(host: &mut ForeignHost) -> Result<()> {
-    let line: Value = serde_json::from_str(&host.first_log_line().await?)?;
+    let line: Value = serde_json::from_str(&host.log_line().await?)?;
     ensure!(line.is_object(), "{line}");
     let mut bridge = host.connect(0).await?;
     let (pid, mut stdout) = host.shell(&mut bridge, "echo over a foreign host", Stream::Output).await?;
@@ -192,4 +201,29 @@ async fn output(host: &mut ForeignHost) -> Result<()> {
     let answer = bridge.answer(id).await?;
     ensure!(answer["ExitCode"] == 0, "{answer}");
     Ok(())
+}
+
+async fn traced(host: &mut ForeignHost) -> Result<()> {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let mut bridge = host.connect(0).await?;
+    let traces = [
+        json!({"traceparent": format!("00-{TRACE}-b7ad6b7169203331-01"), "tracestate": "vendor=value"}),
+        json!({"traceparent": "what nobody can read"}),
+        json!({}),
+        Value::Null,
+    ];
+    for trace in traces {
+        let body = json!({"ContainerId": ContainerId::NULL, "ProcessId": 4_000_000, "otsc": trace});
+        let id = bridge.send(MessageType::WAIT_FOR_PROCESS, &serde_json::to_vec(&body)?).await?;
+        expect(&bridge.answer(id).await?, HResult::NOT_FOUND, "a traced request")?;
+    }
+    loop {
+        let line: Value = serde_json::from_str(&host.log_line().await?)?;
+        if line["msg"] == "Span" {
+            ensure!(line["traceID"] == TRACE && line["parentSpanID"] == "b7ad6b7169203331", "{line}");
+            ensure!(line["name"] == "WaitForProcess" && line["level"] == "error", "{line}");
+            ensure!(line["spanID"].as_str().is_some_and(|id| id.len() == 16), "{line}");
+            return Ok(());
+        }
+    }
 }

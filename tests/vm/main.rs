@@ -1,13 +1,20 @@
 //! Tests on one shared utility VM.
 #![forbid(unsafe_code)]
 
+mod assigned;
 mod bridge;
+mod conformance;
 mod containers;
 mod devices;
+mod dhcp;
+mod errors;
 mod images;
 mod init;
+mod kinds;
+mod limits;
 mod pods;
 mod processes;
+mod reconnect;
 mod roots;
 mod storage;
 mod verity;
@@ -27,6 +34,11 @@ fn main() -> anyhow::Result<()> {
         processes::suite(&lab),
         containers::suite(&lab),
         pods::suite(&lab),
+        kinds::suite(&lab),
+        dhcp::suite(&lab),
+        assigned::suite(&lab),
+        errors::suite(&lab),
+        limits::suite(&lab),
         storage::suite(&lab),
         devices::suite(&lab),
         verity::suite(&lab),
@@ -34,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         init::suite(&lab),
         images::suite(&lab),
         bridge::suite(&lab),
+        reconnect::suite(&lab),
         vmm::suite(&lab),
     ];
     let mut trials: Vec<Trial> = suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();
@@ -43,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         );
         trials = trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect();
     }
+    trials.push(conformance::trial(&trials));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(Arc::into_inner(lab));
     conclusion.exit();

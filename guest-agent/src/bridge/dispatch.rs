@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::handlers;
 use super::outbound::{Generation, Waited, Written};
+use super::trace::Span;
 use crate::gcs::Agent;
 use crate::log;
 
@@ -103,6 +104,9 @@ impl Dispatcher {
     /// Handles one frame. Everything but the negotiation runs on a task of its own, so that requests overlap and
     /// answers go out in the order in which they are ready.
     pub(super) fn dispatch(&mut self, header: Header, body: &[u8]) {
+        if self.negotiated {
+            self.agent.outbound.requested(header.id);
+        }
         let (base, document) = match decode(body) {
             Ok(decoded) => decoded,
             Err(failure) => return self.answer(header, None, ActivityId::default(), Err(failure)),
@@ -111,6 +115,8 @@ impl Dispatcher {
         self.log_request(header, &document);
         self.agent.outbound.named(&base.container_id);
         let activity = base.activity_id;
+        let span = Span::begin(base.trace.as_ref());
+        let open = self.agent.requests.open(header.message_type, header.id, base.container_id.clone());
         if !self.negotiated
             && self.agent.options.protocol_v4
             && header.message_type == MessageType::NEGOTIATE_PROTOCOL
@@ -135,6 +141,10 @@ impl Dispatcher {
             let outcome = tokio::task::spawn_local(handling).await.unwrap_or_else(|_| {
                 Err(Failure::text(HResult::FAIL, "the agent failed internally; see its log"))
             });
+            if let Some(span) = span {
+                span.end(header.message_type, outcome.is_err());
+            }
+            drop(open);
             answering.answer(header, waited, activity, outcome);
         });
     }
@@ -194,7 +204,7 @@ fn waited(header: Header, base: &RequestBase, document: &Value) -> Option<Waited
         return None;
     }
     let message: messages::WaitForProcess = json::decode("WaitForProcess", document).ok()?;
-    Some(Waited { container: base.container_id.clone(), process: message.process_id, id: header.id })
+    Some(Waited { container: base.container_id.clone(), process: message.process_id })
 }
 
 fn decode(body: &[u8]) -> Result<(RequestBase, Value), Failure> {

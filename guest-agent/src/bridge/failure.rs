@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use lcow_protocol::json::DecodeError;
 use lcow_protocol::{HResult, InvalidContainerId};
 
+use crate::causes::with_causes;
 use crate::{container, network, process, runtime, storage, transport};
 
 /// An error answer: its code and the text that users see.
@@ -24,21 +25,6 @@ impl Failure {
     pub(crate) fn text(result: HResult, text: impl Into<String>) -> Self {
         Self { result, text: text.into() }
     }
-}
-
-/// An error and its causes, each once.
-pub(crate) fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<DecodeError> for Failure {

@@ -5,7 +5,10 @@ mod dispatch;
 mod failure;
 mod handlers;
 mod outbound;
+mod requests;
+mod trace;
 
 pub(crate) use connection::{Error, serve};
-pub(crate) use failure::{Failure, with_causes};
-pub(crate) use outbound::Outbound;
+pub(crate) use failure::Failure;
+pub(crate) use outbound::{Generation, Outbound};
+pub(crate) use requests::Requests;

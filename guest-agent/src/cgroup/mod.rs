@@ -38,10 +38,12 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Err
 /// Creates the tree, moves the calling process into its own cgroup and limits all containers together to the
 /// machine's memory less `reserve` bytes.
 pub(crate) fn prepare(reserve: u64) -> Result<(), Error> {
-    let controllers = Path::new(ROOT).join("cgroup.controllers");
-    if !controllers.exists() {
-        let source = io::Error::other("cgroup version 1 is mounted, and this agent needs version 2");
-        return Err(failed("looking for", &controllers)(source));
+    let root = Path::new(ROOT);
+    if !is_unified(root) {
+        let source = io::Error::other(
+            "cgroup version 1 is mounted, and containers can be limited with version 2 only",
+        );
+        return Err(failed("using", root)(source));
     }
     for name in [AGENT, PODS] {
         let path = Path::new(ROOT).join(name);
@@ -56,6 +58,11 @@ pub(crate) fn prepare(reserve: u64) -> Result<(), Error> {
     fs::write(&procs, "0").map_err(failed("joining", &procs))?;
     delegate(&Path::new(ROOT).join(PODS))?;
     limit_pods(reserve)
+}
+
+/// Whether version 2 is mounted at `root`.
+fn is_unified(root: &Path) -> bool {
+    root.join("cgroup.controllers").exists()
 }
 
 /// Makes every controller of `cgroup` available to its children.

@@ -14,14 +14,12 @@ use crate::sys;
 
 /// How often the machine's memory is looked at.
 const LOOK: Duration = Duration::from_mins(1);
-/// The agent should never use more.
-const AGENT_BYTES: u64 = 50 << 20;
 
-/// Every minute: limits all containers together to what the machine has now, and looks at the agent's own use.
-pub(crate) async fn follow_memory(reserve: u64) {
+/// At once and every minute: limits all containers together to what the machine has now less `reserve` bytes, and looks
+/// whether the agent itself uses more than `alarm` bytes.
+pub(crate) async fn follow_memory(reserve: u64, alarm: u64) {
     let mut exceeded = false;
     loop {
-        tokio::time::sleep(LOOK).await;
         if let Err(error) = limit_pods(reserve) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -31,10 +29,11 @@ pub(crate) async fn follow_memory(reserve: u64) {
         let cgroup = Path::new(ROOT).join(AGENT);
         let current = fs::read_to_string(cgroup.join("memory.current"));
         let usage: u64 = current.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        if usage > AGENT_BYTES && !exceeded {
-            warn(&cgroup, AGENT_BYTES, usage, 1);
+        if usage > alarm && !exceeded {
+            warn(&cgroup, alarm, usage, 1);
         }
-        exceeded = usage > AGENT_BYTES;
+        exceeded = usage > alarm;
+        tokio::time::sleep(LOOK).await;
     }
 }
 

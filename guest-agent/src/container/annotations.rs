@@ -22,6 +22,8 @@ pub(super) const HOST_NETWORK: &str = "io.microsoft.virtualmachine.lcow.hostnetw
 pub(super) const TEE_PATH: &str = "io.microsoft.container.lcow.tee-log-path";
 /// Where the pod's logs are mounted.
 pub(super) const TEE_MOUNT: &str = "io.microsoft.container.lcow.tee-log-dir-mount";
+/// What a container may do with its GPUs, with commas between.
+pub(super) const GPU_CAPABILITIES: &str = "io.microsoft.container.gpu.capabilities";
 
 /// The annotation `key`; the empty text counts as absent.
 pub(super) fn text<'a>(spec: &'a Value, key: &str) -> Option<&'a str> {

@@ -48,7 +48,7 @@ pub(crate) async fn create(
 /// Takes back what a failed `Create` has done; each step is tried whatever the others say.
 async fn undo(agent: &Agent, base: &RequestBase, bundle: &Path) {
     let failed = |error: &dyn std::error::Error| {
-        tracing::warn!(error = crate::bridge::with_causes(error), "cleaning up after a failed create");
+        tracing::warn!(error = crate::causes::with_causes(error), "cleaning up after a failed create");
     };
     // Also when init exists already and only its terminal or its network did not come.
     if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {

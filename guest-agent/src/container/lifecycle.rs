@@ -9,7 +9,7 @@ use super::rewrite::TeeLog;
 use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
-use crate::process::{self, Extras, Phase, Relays, Wanted};
+use crate::process::{self, Extras, Phase, Reconnect, Relays, Tee, Wanted};
 use crate::{power, runtime};
 
 /// Lets init run, with its streams connected to the host's ports.
@@ -43,10 +43,12 @@ async fn let_go(
 ) -> Result<(), Error> {
     let Waiting { stdio, failures } = waiting;
     let tee = container.tee.as_ref().map(TeeLog::open).transpose();
-    let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?.map(Rc::new);
+    let tee = tee.and_then(|file| file.map(Tee::into_file).transpose());
+    let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?;
     let relays = match stdio {
         InitStdio::Pipes(pipes) => {
-            let extras = Extras { tee, phase: Some(container.phase.subscribe()) };
+            let (phase, bridge) = (container.phase.subscribe(), agent.outbound.connection());
+            let extras = Extras { tee, reconnect: Some(Reconnect { phase, bridge }) };
             Relays::of_pipes(pipes.into_agent_ends(), streams, &extras)
                 .map_err(Error::io("connecting the streams of", &container.bundle))?
         }

@@ -24,6 +24,8 @@ pub(super) struct Order<'a> {
 
 /// What a kind has found out.
 pub(super) struct Outcome {
+    /// Where on the PCI bus its GPUs are.
+    pub(super) gpus: Vec<String>,
     /// Where the files are that a pod shares.
     pub(super) root: PathBuf,
     /// As a specification names it.
@@ -39,6 +41,8 @@ pub(super) struct Attachment {
     pub(super) namespace: String,
     /// Whether it is an error if there is no record of it.
     pub(super) required: bool,
+    /// Where its containers look for name servers.
+    pub(super) resolv_conf: PathBuf,
 }
 
 /// What goes on after init exists.
@@ -92,6 +96,9 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     }
     spec["linux"]["cgroupsPath"] = outcome.cgroups_path.into();
     runtime_spec::adapt(&mut spec);
+    // After the host's own hooks were taken out.
+    let environment: Vec<_> = std::env::vars().collect();
+    rewrite::gpu_hook(&mut spec, order.bundle, &outcome.gpus, &environment)?;
     Ok(Prepared {
         root: root_of(&spec),
         spec,
@@ -113,7 +120,7 @@ pub(super) async fn attach(
     host_network: bool,
     init: u32,
 ) -> Result<Option<String>, Error> {
-    let Some(Attachment { namespace, required }) = network else { return Ok(None) };
+    let Some(Attachment { namespace, required, resolv_conf }) = network else { return Ok(None) };
     // Without a name there is nothing that adapters could be for, and pods without a network share no record.
     if namespace.is_empty() {
         return Ok(None);
@@ -122,6 +129,6 @@ pub(super) async fn attach(
         return if required { Err(Error::NoNetwork(namespace)) } else { Ok(None) };
     }
     let place = if host_network { Place::Machine } else { Place::Process(init) };
-    agent.network.attach(&namespace, place).await?;
+    agent.network.attach(&namespace, place, resolv_conf).await?;
     Ok(Some(namespace))
 }

@@ -29,11 +29,13 @@ pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Res
     order.adapt_process()?;
     share(&root)?;
     cgroup::create_pod(&pods::cgroup(pod), &order.spec["linux"]["resources"])?;
+    let resolv_conf = root.join("resolv.conf");
     Ok(Outcome {
+        gpus: Vec::new(),
         root,
         cgroups_path: format!("{}/{}", pods::cgroups_path(pod), order.id),
         host_network,
-        network: Some(Attachment { namespace, required: !skip }),
+        network: Some(Attachment { namespace, required: !skip, resolv_conf }),
     })
 }
 

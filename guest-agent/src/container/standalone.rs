@@ -12,12 +12,17 @@ pub(super) async fn prepare(order: &mut Order<'_>) -> Result<Outcome, Error> {
     identity_files::bind(&mut order.spec, order.bundle)?;
     rewrite::shared_memory(&mut order.spec)?;
     rewrite::devices(&mut order.spec)?;
-    rewrite::assigned_devices(&mut order.spec).await?;
+    let gpus = rewrite::assigned_devices(&mut order.spec).await?;
     order.adapt_process()?;
     Ok(Outcome {
+        gpus,
         root: order.bundle.to_owned(),
         cgroups_path: pods::cgroups_path(order.id.as_str()),
         host_network: annotations::flag(&order.spec, annotations::HOST_NETWORK),
-        network: Some(Attachment { namespace, required: false }),
+        network: Some(Attachment {
+            namespace,
+            required: false,
+            resolv_conf: order.bundle.join("resolv.conf"),
+        }),
     })
 }

@@ -15,9 +15,10 @@ pub(super) async fn prepare(order: &mut Order<'_>, pod: &str) -> Result<Outcome,
     identity_files::bind(&mut order.spec, &record.root)?;
     rewrite::shared_memory(&mut order.spec)?;
     rewrite::devices(&mut order.spec)?;
-    rewrite::assigned_devices(&mut order.spec).await?;
+    let gpus = rewrite::assigned_devices(&mut order.spec).await?;
     order.adapt_process()?;
     Ok(Outcome {
+        gpus,
         root: record.root,
         cgroups_path: format!("{}/{}", pods::cgroups_path(pod), order.id),
         host_network: record.host_network,

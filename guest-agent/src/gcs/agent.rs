@@ -6,7 +6,7 @@ use std::rc::Rc;
 use lcow_protocol::{ContainerId, ProcessId};
 
 use super::Options;
-use crate::bridge::Outbound;
+use crate::bridge::{Outbound, Requests};
 use crate::container::{Containers, Pods};
 use crate::network::Network;
 use crate::process::VmProcesses;
@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) storage: Storage,
     /// Frames on their way to the host.
     pub(crate) outbound: Outbound,
+    /// What the host has asked for and not been answered yet.
+    pub(crate) requests: Requests,
 }
 
 impl Agent {
@@ -52,6 +54,7 @@ impl Agent {
             filters: Filters::default(),
             storage,
             outbound: Outbound::default(),
+            requests: Requests::default(),
         })
     }
 }

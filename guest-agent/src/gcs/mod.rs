@@ -18,7 +18,7 @@ pub(crate) use agent::Agent;
 pub(crate) use options::Options;
 
 use crate::log::{self, Admission, Log, RateLimit, Writer};
-use crate::{bridge, cgroup, clock, runtime};
+use crate::{bridge, causes, cgroup, clock, runtime};
 
 /// Threads for file-system work that blocks; they end when idle.
 const BLOCKING_THREADS: usize = 4;
@@ -64,7 +64,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let log = match start_log(&options) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("gcs: {}", bridge::with_causes(&error));
+            eprintln!("gcs: {}", causes::with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -129,7 +129,7 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
         tokio::task::spawn_local(clock::follow());
     }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
-    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve));
+    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve, options.memory_alarm));
     let agent = Agent::new(options, runtime);
     tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
     tokio::select! {

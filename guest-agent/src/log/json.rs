@@ -166,7 +166,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.record_str(field, &crate::bridge::with_causes(value));
+        self.record_str(field, &crate::causes::with_causes(value));
     }
 }
 

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use lcow_protocol::settings::Network;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
 
 use super::netlink::Netlink;
 use super::plan::{OTHER_TABLE, Plan, Prefix, Route};
-use super::{Error, Place};
+use super::{Error, Place, dhcp};
 
 /// Of the rules for tables of their own: before the main table's.
 const RULE_PRIORITY: u32 = 5;
@@ -27,21 +28,54 @@ pub(super) async fn run<T: Send + 'static>(
     receiver.await.unwrap_or(Err(Error::Panicked))
 }
 
-/// Moves the interface `name` to its place and configures it; changes the calling thread's network namespace.
-pub(super) fn configure(name: &str, plan: &Plan, place: Place) -> Result<(), Error> {
-    let mtu = mtu(name).map_err(Error::step("reading the MTU of", name))?;
-    if let Place::Process(pid) = place {
-        let path = format!("/proc/{pid}/ns/net");
-        let namespace = File::open(&path).map_err(Error::step("opening", &path))?;
+/// An adapter that is to be configured.
+pub(super) struct Job {
+    /// Its interface.
+    pub(super) name: String,
+    pub(super) settings: Network,
+    /// Whether it is not the first of its namespace.
+    pub(super) further: bool,
+    /// Where it belongs.
+    pub(super) place: Place,
+}
+
+impl Job {
+    /// Moves the interface to its place and configures it; changes the calling thread's network namespace. Returns the
+    /// settings, with the lease if there were no addresses.
+    pub(super) fn run(self) -> Result<Network, Error> {
+        let name = &self.name;
+        let mtu = attribute(name, "mtu")
+            .and_then(|text| text.parse().map_err(|_| io::ErrorKind::InvalidData.into()));
+        let mtu = mtu.map_err(Error::step("reading the MTU of", name))?;
+        let mac = attribute(name, "address").map_err(Error::step("reading the address of", name))?;
+        if let Place::Process(pid) = self.place {
+            move_to(name, pid)?;
+        }
         let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
-        let index = index(name)?;
-        netlink.set_up(index, false).map_err(Error::step("taking down", name))?;
-        netlink.move_to(index, pid).map_err(Error::step("moving to its pod", name))?;
-        setns(&namespace, CloneFlags::CLONE_NEWNET)
-            .map_err(|error| Error::step("entering", &path)(error.into()))?;
+        let link = Link { index: index(name)?, name, netlink };
+        let mut plan = Plan::new(&self.settings, self.further)?;
+        link.prepare(&plan, mtu)?;
+        let mut settings = self.settings;
+        if plan.addresses.is_empty() {
+            let mac =
+                dhcp::parse_mac(&mac).ok_or_else(|| Error::Invalid(format!("{name} is no Ethernet")))?;
+            settings = dhcp::lease(name, mac, &settings)
+                .map_err(|source| Error::Lease { interface: name.clone(), source })?;
+            plan = Plan::new(&settings, self.further)?;
+        }
+        link.apply(&plan)?;
+        Ok(settings)
     }
+}
+
+fn move_to(name: &str, pid: u32) -> Result<(), Error> {
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = File::open(&path).map_err(Error::step("opening", &path))?;
     let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
-    Link { index: index(name)?, name, netlink }.apply(plan, mtu)
+    let index = index(name)?;
+    netlink.set_up(index, false).map_err(Error::step("taking down", name))?;
+    netlink.move_to(index, pid).map_err(Error::step("moving to its pod", name))?;
+    setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|error| Error::step("entering", &path)(error.into()))
 }
 
 fn index(name: &str) -> Result<u32, Error> {
@@ -49,9 +83,8 @@ fn index(name: &str) -> Result<u32, Error> {
 }
 
 /// sysfs shows the interfaces of the namespace in which it was mounted.
-fn mtu(name: &str) -> io::Result<u32> {
-    let text = fs::read_to_string(Path::new("/sys/class/net").join(name).join("mtu"))?;
-    text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+fn attribute(name: &str, attribute: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(Path::new("/sys/class/net").join(name).join(attribute))?.trim().to_owned())
 }
 
 /// An interface in the thread's network namespace.
@@ -62,13 +95,17 @@ struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn apply(&self, plan: &Plan, mtu: u32) -> Result<(), Error> {
+    fn prepare(&self, plan: &Plan, mtu: u32) -> Result<(), Error> {
         let Self { index, name, netlink } = self;
         if plan.encap_overhead != 0 {
             let mtu = mtu.saturating_sub(plan.encap_overhead.into());
             netlink.set_mtu(*index, mtu).map_err(Error::step("setting the MTU of", name))?;
         }
-        netlink.set_up(*index, true).map_err(Error::step("taking up", name))?;
+        netlink.set_up(*index, true).map_err(Error::step("taking up", name))
+    }
+
+    fn apply(&self, plan: &Plan) -> Result<(), Error> {
+        let Self { index, name, netlink } = self;
         for prefix in &plan.addresses {
             let subject = format!("{}/{} to {name}", prefix.address, prefix.bits);
             netlink.add_address(*index, *prefix).map_err(Error::step("adding the address", subject))?;

@@ -1,7 +1,9 @@
 //! What can go wrong with a network adapter.
 
 use std::io;
+use std::path::PathBuf;
 
+use super::dhcp;
 use crate::storage;
 
 /// An error of a network operation.
@@ -21,11 +23,23 @@ pub(crate) enum Error {
         /// The namespace.
         namespace: String,
     },
-    /// Configuring by DHCP is not supported.
-    #[error("adapter {id} has no addresses, and this agent does not ask a DHCP server for one")]
-    NoAddresses {
-        /// The adapter.
-        id: String,
+    /// The host has sent no address, and there was none to be had.
+    #[error("{interface} has no address")]
+    Lease {
+        /// The interface.
+        interface: String,
+        /// Why there is no lease.
+        #[source]
+        source: dhcp::Error,
+    },
+    /// `resolv.conf` could not be brought up to date.
+    #[error("writing {path}", path = .path.display())]
+    ResolvConf {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The device did not show up in time, or is ambiguous.
     #[error("no network interface for adapter {id}: {reason}")]

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod configure;
+mod dhcp;
 mod error;
 mod netlink;
 mod plan;
@@ -12,6 +13,7 @@ mod resolv_conf;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use lcow_protocol::settings;
 
@@ -34,6 +36,8 @@ pub(crate) struct Network(RefCell<HashMap<String, Namespace>>);
 struct Namespace {
     adapters: Vec<Adapter>,
     place: Option<Place>,
+    /// Kept up to date with what leases say.
+    resolv_conf: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct Adapter {
     /// The interface's name where the agent is.
     name: String,
     settings: settings::Network,
+    /// The settings with a lease in them.
+    leased: Option<settings::Network>,
     /// Where it was moved to.
     placed: Option<Place>,
 }
@@ -57,16 +63,13 @@ impl Network {
         if known() {
             return Err(Error::Exists { namespace, id });
         }
-        if settings.ip_configs.is_empty() {
-            return Err(Error::NoAddresses { id });
-        }
         // Whatever cannot be applied is refused before anything is changed.
         plan::Plan::new(&settings, false)?;
         let name = adapter::find(&settings).await?;
         if known() {
             return Err(Error::Exists { namespace, id });
         }
-        let adapter = Adapter { id: id.clone(), name, settings, placed: None };
+        let adapter = Adapter { id: id.clone(), name, settings, leased: None, placed: None };
         self.0.borrow_mut().entry(namespace.clone()).or_default().adapters.push(adapter);
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
@@ -100,11 +103,17 @@ impl Network {
     pub(crate) fn resolv_conf(&self, namespace: &str) -> Option<Result<String, Error>> {
         let namespaces = self.0.borrow();
         let record = namespaces.get(&namespace.to_ascii_lowercase())?;
-        Some(resolv_conf::text(record.adapters.iter().map(|adapter| &adapter.settings)))
+        Some(record.resolv_conf())
     }
 
-    /// Says where the adapters of a namespace belong, and configures those that have come so far.
-    pub(crate) async fn attach(&self, namespace: &str, place: Place) -> Result<(), Error> {
+    /// Says where the adapters of a namespace belong, and configures those that have come so far. What leases say about
+    /// names goes into the file `resolv_conf`.
+    pub(crate) async fn attach(
+        &self,
+        namespace: &str,
+        place: Place,
+        resolv_conf: PathBuf,
+    ) -> Result<(), Error> {
         let namespace = namespace.to_ascii_lowercase();
         {
             let mut namespaces = self.0.borrow_mut();
@@ -113,6 +122,7 @@ impl Network {
                 return Err(Error::Attached { namespace });
             }
             record.place = Some(place);
+            record.resolv_conf = Some(resolv_conf);
         }
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
@@ -127,8 +137,9 @@ impl Network {
         let mut namespaces = self.0.borrow_mut();
         let Some(record) = namespaces.get_mut(&namespace) else { return };
         record.place = None;
+        record.resolv_conf = None;
         for adapter in &mut record.adapters {
-            adapter.placed = None;
+            (adapter.placed, adapter.leased) = (None, None);
         }
         if record.adapters.is_empty() {
             namespaces.remove(&namespace);
@@ -137,34 +148,66 @@ impl Network {
 
     /// Moves and configures the adapters of a namespace that are not where they belong.
     async fn sync(&self, namespace: &str) -> Result<(), Error> {
-        for (name, plan, place) in self.unplaced(namespace)? {
+        let mut leased = false;
+        for job in self.unplaced(namespace) {
+            let (name, place, asks) = (job.name.clone(), job.place, job.settings.ip_configs.is_empty());
             // Before the work, so that nobody else begins with it.
-            self.set_placed(namespace, &name, Some(place));
-            let job = name.clone();
-            let done = configure::run(move || configure::configure(&job, &plan, place)).await;
-            done.inspect_err(|_| self.set_placed(namespace, &name, None))?;
+            self.with_adapter(namespace, &name, |adapter| adapter.placed = Some(place));
+            let done = configure::run(move || job.run()).await;
+            let settings =
+                done.inspect_err(|_| self.with_adapter(namespace, &name, |adapter| adapter.placed = None))?;
+            if asks {
+                leased = true;
+                self.with_adapter(namespace, &name, |adapter| adapter.leased = Some(settings));
+            }
         }
-        Ok(())
+        if leased { self.write_resolv_conf(namespace) } else { Ok(()) }
     }
 
-    fn set_placed(&self, namespace: &str, name: &str, placed: Option<Place>) {
+    fn with_adapter(&self, namespace: &str, name: &str, change: impl FnOnce(&mut Adapter)) {
         let mut namespaces = self.0.borrow_mut();
         let adapters = namespaces.get_mut(namespace).map(|record| record.adapters.iter_mut());
         if let Some(adapter) = adapters.and_then(|mut all| all.find(|adapter| adapter.name == name)) {
-            adapter.placed = placed;
+            change(adapter);
         }
     }
 
-    fn unplaced(&self, namespace: &str) -> Result<Vec<(String, plan::Plan, Place)>, Error> {
+    fn unplaced(&self, namespace: &str) -> Vec<configure::Job> {
         let namespaces = self.0.borrow();
         let Some((record, place)) = namespaces.get(namespace).and_then(|r| Some((r, r.place?))) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let waiting = record.adapters.iter().enumerate().filter(|(_, a)| a.placed != Some(place));
-        let plan = |(index, adapter): (usize, &Adapter)| {
-            Ok((adapter.name.clone(), plan::Plan::new(&adapter.settings, index > 0)?, place))
+        let job = |(index, adapter): (usize, &Adapter)| configure::Job {
+            name: adapter.name.clone(),
+            settings: adapter.settings.clone(),
+            further: index > 0,
+            place,
         };
-        waiting.map(plan).collect()
+        waiting.map(job).collect()
+    }
+
+    /// Containers have the file mounted, so it is written in its place.
+    fn write_resolv_conf(&self, namespace: &str) -> Result<(), Error> {
+        let namespaces = self.0.borrow();
+        let Some((record, path)) = namespaces.get(namespace).and_then(|r| Some((r, r.resolv_conf.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        // A pod without names of its own has none.
+        if !path.exists() {
+            return Ok(());
+        }
+        let text = record.resolv_conf()?;
+        std::fs::write(path, text).map_err(|source| Error::ResolvConf { path: path.clone(), source })
+    }
+}
+
+impl Namespace {
+    fn resolv_conf(&self) -> Result<String, Error> {
+        resolv_conf::text(
+            self.adapters.iter().map(|adapter| adapter.leased.as_ref().unwrap_or(&adapter.settings)),
+        )
     }
 }
 
@@ -182,8 +225,11 @@ mod tests {
         network.detach("n");
         assert!(!network.knows("n"));
         let settings = settings::Network { dns_server_list: "10.0.0.2".to_owned(), ..Default::default() };
-        let adapter = Adapter { id: "a".into(), name: "eth0".into(), settings, placed: None };
-        network.0.borrow_mut().insert("n".into(), Namespace { adapters: vec![adapter], place: None });
+        let adapter = Adapter { id: "a".into(), name: "eth0".into(), settings, leased: None, placed: None };
+        network
+            .0
+            .borrow_mut()
+            .insert("n".into(), Namespace { adapters: vec![adapter], ..Namespace::default() });
         network.detach("n");
         assert_eq!(network.resolv_conf("n").unwrap().unwrap(), "nameserver 10.0.0.2\n");
         network.remove("N", "A");
@@ -192,20 +238,44 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_written_where_containers_look_and_goes_with_them() {
+        let path = std::env::temp_dir().join(format!("lease-{}", std::process::id()));
+        let network = Network::default();
+        let leased = settings::Network { dns_server_list: "10.0.2.3".to_owned(), ..Default::default() };
+        let settings = settings::Network::default();
+        let adapter =
+            Adapter { id: "a".into(), name: "eth0".into(), settings, leased: Some(leased), placed: None };
+        let record = Namespace { adapters: vec![adapter], place: None, resolv_conf: Some(path.clone()) };
+        network.0.borrow_mut().insert("n".into(), record);
+        network.write_resolv_conf("n").unwrap();
+        assert!(!path.exists(), "a pod without the file gets none");
+        std::fs::write(&path, "nameserver 1.1.1.1\n").unwrap();
+        network.write_resolv_conf("n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "nameserver 10.0.2.3\n");
+        network.detach("n");
+        assert_eq!(network.resolv_conf("n").unwrap().unwrap(), "");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
     fn an_adapter_that_was_placed_is_not_touched_again() {
         let network = Network::default();
         let adapter = |id: &str, placed| Adapter {
             id: id.to_owned(),
             name: id.to_owned(),
-            settings: settings::Network { policy_based_routing: true, ..Default::default() },
+            settings: settings::Network::default(),
+            leased: None,
             placed,
         };
         let place = Place::Process(7);
         let adapters = vec![adapter("first", Some(place)), adapter("second", None)];
-        network.0.borrow_mut().insert("n".into(), Namespace { adapters, place: Some(place) });
-        let unplaced = network.unplaced("n").unwrap();
+        network
+            .0
+            .borrow_mut()
+            .insert("n".into(), Namespace { adapters, place: Some(place), resolv_conf: None });
+        let unplaced = network.unplaced("n");
         assert_eq!(unplaced.len(), 1);
-        assert_eq!((unplaced[0].0.as_str(), unplaced[0].2), ("second", place));
-        assert!(unplaced[0].1.low_metric, "the second adapter must not take the first one's routes");
+        assert_eq!((unplaced[0].name.as_str(), unplaced[0].place), ("second", place));
+        assert!(unplaced[0].further, "the second adapter must not take the first one's routes");
     }
 }

@@ -1,6 +1,5 @@
 //! Relays between a process's standard streams and the host's ports (spec sections 8.2 and 8.3).
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::output::{Extras, Output};
 use super::pty::Pty;
+use super::tee::Tee;
 use crate::transport::{DialError, HostStream};
 
 /// Bytes moved at a time.
@@ -118,13 +118,13 @@ impl Relays {
     }
 
     /// Connects a terminal and the host. A stderr connection, if the host made one, is not used.
-    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted, tee: Option<Rc<File>>) -> Self {
+    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted, tee: Option<Tee>) -> Self {
         let mut relays = Self::default();
         if let Some(host) = streams.stdin {
             let pty = Rc::clone(pty);
             relays.stdin = Some(tokio::task::spawn_local(type_into(host, pty)));
         }
-        let output = Output::new(streams.stdout, streams.ports.stdout, &Extras { tee, phase: None });
+        let output = Output::new(streams.stdout, streams.ports.stdout, &Extras { tee, reconnect: None });
         relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), output)));
         drop(streams.stderr);
         relays
@@ -183,6 +183,7 @@ async fn show(pty: Rc<Pty>, mut output: Output) {
     while let Ok(count @ 1..) = pty.read(&mut chunk).await {
         output.write(&chunk[..count]).await;
     }
+    output.flush().await;
 }
 
 #[cfg(test)]

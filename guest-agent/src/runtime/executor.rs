@@ -136,7 +136,7 @@ fn find_program(spec: &Spec) -> Result<PathBuf, JobFailure> {
 
 /// The first executable `name` in the directories of `path`; what is there but not executable is remembered,
 /// so that the error tells the two apart.
-pub(super) fn search(name: &str, path: &str) -> Result<PathBuf, Errno> {
+pub(crate) fn search(name: &str, path: &str) -> Result<PathBuf, Errno> {
     let mut result = Errno::ENOENT;
     if name.is_empty() {
         return Err(result);

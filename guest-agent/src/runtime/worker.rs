@@ -13,6 +13,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use super::STATE_ROOT;
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
+use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
 pub(super) fn run(job: Job, fds: Vec<OwnedFd>) -> Result<Option<u32>, JobFailure> {
@@ -92,19 +93,4 @@ fn delete(id: &str) -> Result<(), JobFailure> {
         return Ok(());
     }
     load(id)?.delete(true).map_err(|error| JobFailure::other(with_causes(&error)))
-}
-
-/// An error and its causes; a cause that the error already quotes is not repeated.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

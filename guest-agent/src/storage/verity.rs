@@ -79,7 +79,7 @@ fn behind(file: &mut File, size: u64, device: &Path) -> Result<Option<Verity>, E
         Ok(tree) if tree.superblock.data_bytes() == size => Ok(Some(tree)),
         Ok(_) => Err(refused("its hash tree does not cover the file system exactly".to_owned())),
         Err(VerityError::Missing { .. }) => Ok(None),
-        Err(error) => Err(refused(crate::bridge::with_causes(&error))),
+        Err(error) => Err(refused(crate::causes::with_causes(&error))),
     }
 }
 

@@ -23,7 +23,7 @@ const USAGE: u8 = 2;
 
 /// Reports an error with its causes; the status is 1.
 fn failed(program: &str, error: &dyn Error) -> ExitCode {
-    eprintln!("{program}: {}", crate::bridge::with_causes(error));
+    eprintln!("{program}: {}", crate::causes::with_causes(error));
     ExitCode::FAILURE
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::broadcast;
+use tokio::task::JoinSet;
 
 use crate::transport::{GuestStream, Listener};
 
@@ -13,6 +14,10 @@ use crate::transport::{GuestStream, Listener};
 const KEPT: usize = 1024;
 /// The longest line; a longer one is cut into several, which are then plain text.
 const MAX_LINE: u64 = 64 * 1024;
+
+/// Connections that are read at once: the agent's own, init's last words, and some that are just ending. Further ones
+/// wait.
+const READERS: usize = 8;
 
 /// One line of the agent's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,16 +96,57 @@ impl Logs {
 
     /// Serves the log port until its transport ends: the agent may dial again.
     pub(super) async fn serve(self, mut listener: Listener) {
+        let mut readers = JoinSet::new();
         while let Ok(stream) = listener.accept().await {
             let logs = self.clone();
-            tokio::spawn(async move { logs.read(stream).await });
+            readers.spawn(async move { logs.read(stream).await });
+            while readers.len() >= READERS {
+                readers.join_next().await;
+            }
+            // Those that have ended meanwhile.
+            while readers.try_join_next().is_some() {}
         }
+        // What was begun is read to its end.
+        readers.detach_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_guest_that_floods_the_port_is_read_by_a_few_at_a_time() {
+        use std::io::Write;
+
+        use lcow_protocol::ports;
+
+        use crate::transport::Transport;
+
+        let transport = Transport::default();
+        let logs = Logs::default();
+        let listener = transport.listen(ports::LOG).unwrap();
+        let mut streams: Vec<_> =
+            (0..3 * READERS).map(|_| transport.registry.offer(ports::LOG.0).unwrap()).collect();
+        for (number, stream) in streams.iter_mut().enumerate() {
+            writeln!(stream, "{number}").unwrap();
+        }
+        let (_, mut lines) = logs.subscribe();
+        tokio::spawn(logs.clone().serve(listener));
+        let mut seen = Vec::new();
+        while seen.len() < READERS {
+            seen.push(lines.recv().await.unwrap());
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lines.try_recv().is_err(), "more are read than there may be readers");
+        streams.clear();
+        while seen.len() < 3 * READERS {
+            seen.push(lines.recv().await.unwrap());
+        }
+    }
 
     #[test]
     fn lines_are_json_or_kept_as_text() {

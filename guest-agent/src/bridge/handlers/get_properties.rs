@@ -26,7 +26,8 @@ pub(in crate::bridge) async fn handle(
         match PropertyType::from_name(&name) {
             Some(PropertyType::ProcessList) => properties.process_list = Some(container.process_list()),
             Some(PropertyType::Statistics) => {
-                properties.metrics = Some(cgroup::metrics(container.cgroup()));
+                let metrics = cgroup::metrics(container.cgroup());
+                properties.metrics = Some(metrics.map_err(|error| Failure::new(HResult::FAIL, &error))?);
             }
             None => tracing::warn!(name, "unknown property asked for"),
         }

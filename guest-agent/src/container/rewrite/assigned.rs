@@ -17,25 +17,26 @@ const POLL: Duration = Duration::from_millis(500);
 /// For all devices of a container together.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Adds the device nodes of what `windows.devices` names.
-pub(in crate::container) async fn assigned_devices(spec: &mut Value) -> Result<(), Error> {
+/// Adds the device nodes of what `windows.devices` names; returns where on the PCI bus its GPUs are.
+pub(in crate::container) async fn assigned_devices(spec: &mut Value) -> Result<Vec<String>, Error> {
     let wanted = spec.pointer("/windows/devices").and_then(Value::as_array).cloned().unwrap_or_default();
     let deadline = Instant::now() + PATIENCE;
+    let mut gpus = Vec::new();
     for device in wanted {
         let (id, kind) =
             (device["id"].as_str().unwrap_or_default(), device["idType"].as_str().unwrap_or_default());
         match kind {
             "vpci-instance-id" | "vpci" => add(spec, id, deadline).await?,
-            // Its driver's own container tool would have to be in the image.
-            "gpu" => {
-                return Err(Error::Invalid(format!(
-                    "device {id}: GPUs for containers are not supported by this agent"
-                )));
-            }
+            "gpu" => gpus.push(place(&storage::wait_for_pci_device(id).await?)),
             _ => tracing::warn!(id, kind, "an assigned device of an unknown type is left out"),
         }
     }
-    Ok(())
+    Ok(gpus)
+}
+
+/// The last part of a PCI device's path says where it is.
+fn place(device: &Path) -> String {
+    device.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 async fn add(spec: &mut Value, id: &str, deadline: Instant) -> Result<(), Error> {
@@ -93,11 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_is_refused_and_an_unknown_device_left_out() {
+    fn an_unknown_device_is_left_out() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut gpu = json!({"windows": {"devices": [{"id": "1", "idType": "gpu"}]}});
-        assert!(runtime.block_on(assigned_devices(&mut gpu)).is_err());
         let mut other = json!({"windows": {"devices": [{"id": "1", "idType": "tpm"}]}});
-        assert!(runtime.block_on(assigned_devices(&mut other)).is_ok());
+        assert_eq!(runtime.block_on(assigned_devices(&mut other)).unwrap(), Vec::<String>::new());
     }
 }

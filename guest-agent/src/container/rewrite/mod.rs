@@ -3,6 +3,7 @@
 mod assigned;
 mod core_limit;
 mod devices;
+mod gpu;
 mod host_network;
 mod mounts;
 mod shared_memory;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 pub(super) use assigned::assigned_devices;
 pub(super) use core_limit::core_limit;
 pub(super) use devices::devices;
+pub(super) use gpu::gpu_hook;
 pub(super) use host_network::drop_network_namespace;
 pub(super) use mounts::mounts;
 pub(super) use shared_memory::shared_memory;

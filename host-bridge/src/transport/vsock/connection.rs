@@ -7,11 +7,9 @@ use std::num::Wrapping;
 
 use super::packet::{Closed, Header, Op, Ports};
 
-/// Bytes that the guest may send before the host has taken them: this much memory per connection at worst.
-pub(crate) const BUF_ALLOC: u32 = 256 * 1024;
-/// Space regained since the guest last heard of it that is worth a packet of its own. A guest that has run out
-/// of credit always hears of it, because it cannot be blocked with less than `BUF_ALLOC` outstanding.
-const UPDATE_THRESHOLD: u32 = BUF_ALLOC / 4;
+/// Space regained since the guest last heard of it that is worth a packet of its own: this part of the buffer. A guest
+/// that has run out of credit always hears of it, because it cannot be blocked with less than the whole outstanding.
+const UPDATE_PART: u32 = 4;
 
 /// What a guest may not do on an open connection; the answer is a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +43,8 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) struct Connection {
     ports: Ports,
+    /// Bytes that the guest may send before the host has taken them: this much memory at worst.
+    buffer: u32,
     answer: Answer,
     owes_credit: bool,
     asked_for_credit: bool,
@@ -60,10 +60,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection from the guest's request; nothing is answered before [`Self::accept`].
-    pub(crate) fn requested(request: &Header) -> Self {
+    /// A connection from the guest's request, with room for `buffer` bytes from it; nothing is answered before
+    /// [`Self::accept`].
+    pub(crate) fn requested(request: &Header, buffer: u32) -> Self {
         Self {
             ports: request.ports_from_guest(),
+            buffer,
             answer: Answer::Open,
             owes_credit: false,
             asked_for_credit: false,
@@ -81,6 +83,11 @@ impl Connection {
 
     pub(crate) fn ports(&self) -> Ports {
         self.ports
+    }
+
+    /// Bytes that the guest may send before the host has taken them.
+    pub(crate) fn buffer(&self) -> u32 {
+        self.buffer
     }
 
     /// The host side exists: the guest gets its response.
@@ -109,7 +116,7 @@ impl Connection {
             return Err(Violation::DataAfterShutdown);
         }
         let outstanding = (self.received - self.forwarded).0;
-        if len > BUF_ALLOC - outstanding.min(BUF_ALLOC) {
+        if len > self.buffer - outstanding.min(self.buffer) {
             return Err(Violation::BeyondCredit);
         }
         self.received += len;
@@ -119,7 +126,7 @@ impl Connection {
     /// Accounts for payload of the guest that has left our buffer, to the host or to nowhere.
     pub(crate) fn forwarded(&mut self, len: u32) {
         self.forwarded += len;
-        if (self.forwarded - self.told_forwarded).0 >= UPDATE_THRESHOLD {
+        if (self.forwarded - self.told_forwarded).0 >= self.buffer / UPDATE_PART {
             self.owes_credit = true;
         }
     }
@@ -172,7 +179,7 @@ impl Connection {
     pub(crate) fn send(&mut self, guest_cid: u64, op: Op, payload: u32) -> Header {
         let mut header = Header::to_guest(guest_cid, self.ports, op);
         header.len = payload;
-        header.buf_alloc = BUF_ALLOC;
+        header.buf_alloc = self.buffer;
         header.fwd_cnt = self.forwarded.0;
         self.sent += payload;
         self.told_forwarded = self.forwarded;
@@ -192,13 +199,14 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::LARGE as BUF_ALLOC;
     use super::*;
     use proptest::prelude::*;
 
     fn open(buf_alloc: u32) -> Connection {
         let mut request = Header::to_guest(3, Ports { guest: 7, host: 9 }, Op::Request);
         (request.src_port, request.dst_port, request.buf_alloc) = (9, 7, buf_alloc);
-        let mut connection = Connection::requested(&request);
+        let mut connection = Connection::requested(&request, BUF_ALLOC);
         assert_eq!(connection.next(true), None, "nothing is sent before the host side exists");
         connection.accept();
         assert_eq!(connection.next(true), Some(Next::Control(Op::Response)));

@@ -10,10 +10,12 @@
 //! | closes                        | reads the end of the stream; a write fails                       |
 //! | reads the end of the stream   | `shutdown(SHUT_WR)`; the host can still write                    |
 //! | does not read                 | blocks after 256 KiB beyond the socket's buffer; others go on    |
+//! | has hundreds that nobody reads| gets 16 KiB for further ones, and at last no more of them        |
 //! | no listener, or refuses       | `connect` fails with ECONNRESET                                  |
 //!
 //! One thread owns the device and all of its connections; nothing in it is shared.
 
+mod budget;
 mod buffers;
 mod connection;
 mod control;

@@ -1,7 +1,7 @@
 //! All connections of one guest: what arrives from it, what it is owed, and the host sockets in between.
 //!
 //! Memory is bounded whatever either side does: payload by the credit of each connection, answers by
-//! [`MAX_RESETS`], connections by [`MAX_LINKS`]. A host that does not read stops its own connection only.
+//! [`MAX_RESETS`], connections by their [`Budget`]. A host that does not read stops its own connection only.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 
+use super::budget::Budget;
 use super::buffers::{Buffers, Transfer};
 use super::connection::{Connection, Next};
 use super::host::{Dial, HostSide, HostSocket};
@@ -17,8 +18,6 @@ use super::packet::{Closed, HEADER_LEN, HOST_CID, Header, Op, Ports, TYPE_STREAM
 /// Resets that may wait for receive buffers. Beyond that the device leaves the guest's packets where they are,
 /// as virtio 1.2, 5.10.6.1.1 allows when there is no room for answers.
 const MAX_RESETS: usize = 512;
-/// Connections at once, those that only drain included.
-const MAX_LINKS: usize = 16 * 1024;
 /// Payload in one packet to the guest; drivers give 4 KiB buffers, but may give larger ones.
 const MAX_PAYLOAD: u32 = 64 * 1024;
 
@@ -46,6 +45,8 @@ pub(super) struct Mux {
     resets: VecDeque<Header>,
     dialling: Vec<u64>,
     next_id: u64,
+    /// Of all links, those that only drain included.
+    budget: Budget,
 }
 
 impl Mux {
@@ -61,7 +62,14 @@ impl Mux {
             resets: VecDeque::new(),
             dialling: Vec::new(),
             next_id: first_id,
+            budget: Budget::default(),
         }
+    }
+
+    /// Makes do with less.
+    #[cfg(test)]
+    pub(super) fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 
     pub(super) fn guest_cid(&self) -> u64 {
@@ -134,13 +142,14 @@ impl Mux {
     }
 
     fn request(&mut self, header: &Header) {
-        if self.links.len() >= MAX_LINKS {
+        let Some(buffer) = self.budget.take() else {
+            tracing::debug!("a guest has too many connections");
             return self.refuse(header);
-        }
+        };
         let id = self.next_id;
         self.next_id += 1;
-        let link =
-            Link { connection: Connection::requested(header), socket: None, queued: false, attached: true };
+        let connection = Connection::requested(header, buffer);
+        let link = Link { connection, socket: None, queued: false, attached: true };
         self.by_ports.insert(link.connection.ports(), id);
         self.links.insert(id, link);
         if !self.dial(id) {
@@ -237,9 +246,9 @@ impl Mux {
     }
 
     fn remove(&mut self, id: u64) {
-        if let Some(link) = self.links.remove(&id)
-            && let Some(socket) = link.socket
-        {
+        let Some(link) = self.links.remove(&id) else { return };
+        self.budget.give_back(link.connection.buffer());
+        if let Some(socket) = link.socket {
             self.close(socket);
         }
     }

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
+use super::budget::{Budget, LARGE as BUF_ALLOC};
 use super::buffers::tests::run;
-use super::connection::BUF_ALLOC;
 use super::host::{HostSide, Registry};
 use super::mux::Mux;
 use super::packet::{Closed, HEADER_LEN, HOST_CID, Header, Op, Ports, TYPE_STREAM};
@@ -28,6 +28,7 @@ struct Driver {
     accepted: mpsc::Receiver<UnixStream>,
     /// Lengths of the pieces of every buffer.
     layout: Vec<usize>,
+    guest_port: u32,
 }
 
 impl Driver {
@@ -37,14 +38,14 @@ impl Driver {
         let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll"));
         let mux = Mux::new(CID, HostSide::Listeners(registry), epoll.clone(), 0);
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).expect("memory");
-        Self { mux, epoll, memory, accepted, layout }
+        Self { mux, epoll, memory, accepted, layout, guest_port: GUEST_PORT }
     }
 
     fn send_to(&mut self, port: u32, op: Op, flags: Closed, payload: &[u8]) {
         let header = Header {
             src_cid: CID,
             dst_cid: HOST_CID,
-            src_port: GUEST_PORT,
+            src_port: self.guest_port,
             dst_port: port,
             len: u32::try_from(payload.len()).expect("short"),
             socket_type: TYPE_STREAM,
@@ -94,7 +95,11 @@ impl Driver {
         let header = Header::decode(bytes[..HEADER_LEN].try_into().expect("header"));
         let payload = bytes.split_off(HEADER_LEN);
         assert_eq!(payload.len(), header.len as usize);
-        assert_eq!(header.ports_from_guest(), Ports { guest: PORT, host: GUEST_PORT }, "towards the guest");
+        assert_eq!(
+            header.ports_from_guest(),
+            Ports { guest: PORT, host: self.guest_port },
+            "towards the guest"
+        );
         Some((header.op.expect("known"), header, payload))
     }
 
@@ -194,6 +199,46 @@ fn a_guest_beyond_its_credit_is_reset() {
     }
     assert!(std::iter::from_fn(|| driver.op()).any(|op| op == Op::Reset));
     drop(host);
+}
+
+#[test]
+fn a_guest_gets_no_more_connections_than_its_budget_pays_for() {
+    let mut driver = Driver::new(vec![64 * 1024]);
+    driver.mux.set_budget(Budget::new(1 << 20));
+    let mut hosts = Vec::new();
+    let mut buffers = Vec::new();
+    let ports = 1000..1100;
+    for port in ports.clone() {
+        driver.guest_port = port;
+        driver.send(Op::Request, &[]);
+        let (op, header, _) = driver.packet().expect("an answer");
+        if op == Op::Reset {
+            break;
+        }
+        assert_eq!(op, Op::Response);
+        buffers.push(header.buf_alloc);
+        hosts.push(driver.accepted.try_recv().expect("a stream"));
+    }
+    assert_eq!(buffers, [BUF_ALLOC, 16 << 10, 16 << 10]);
+    // What a guest has closed counts for as long as the host has not read it.
+    driver.guest_port = ports.start;
+    for _ in 0..BUF_ALLOC / (64 * 1024) {
+        driver.send(Op::Data, &vec![7; 64 * 1024]);
+    }
+    driver.shutdown(Closed::BOTH);
+    assert!(std::iter::from_fn(|| driver.op()).any(|op| op == Op::Reset));
+    driver.send(Op::Request, &[]);
+    assert_eq!(driver.op(), Some(Op::Reset), "there is no room yet");
+    let mut host = hosts.swap_remove(0);
+    let reader = std::thread::spawn(move || read_all(&mut host).len());
+    while !reader.is_finished() {
+        driver.events();
+        std::thread::yield_now();
+    }
+    assert_eq!(reader.join().expect("reader"), BUF_ALLOC as usize);
+    driver.events();
+    driver.send(Op::Request, &[]);
+    assert_eq!(driver.op(), Some(Op::Response));
 }
 
 proptest! {

@@ -12,5 +12,5 @@ use crate::container::Container;
 pub(super) fn update(container: &Container, raw: &Value) -> Result<(), Failure> {
     let settings: ContainerConstraints = json::decode("Settings", raw)?;
     cgroup::apply(container.cgroup(), &settings.linux)
-        .map_err(|error| fail(crate::bridge::with_causes(&error)))
+        .map_err(|error| fail(crate::causes::with_causes(&error)))
 }

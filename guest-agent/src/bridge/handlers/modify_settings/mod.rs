@@ -93,7 +93,8 @@ pub(in crate::bridge) async fn handle(
         .ok_or_else(|| fail(format!("invalid ResourceType '{}'", request.resource_type)))?;
     let unsupported = || fail(format!("the RequestType \"{}\" is not supported", request.request_type));
     let verb = RequestType::from_name(&request.request_type).ok_or_else(unsupported)?;
-    if !base.container_id.is_null() {
+    // Limits are a container's, and the VM is none.
+    if !base.container_id.is_null() || resource == ResourceType::ContainerConstraints {
         let container = agent.containers.get(&base.container_id)?;
         if resource == ResourceType::ContainerConstraints {
             if request.settings.is_null() {

@@ -1,13 +1,11 @@
-//! Statistics of a cgroup in containerd's layout for version 1 (spec section 11.2), from the files of version 2.
+//! From the files of version 2 (the kernel's `Documentation/admin-guide/cgroup-v2.rst`).
 
-use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// What `max` in a file stands for.
-const UNLIMITED: u64 = u64::MAX;
+use super::{Name, limit, number, object, page_sizes, pick, table};
+
 /// The keys of `memory.stat`, and what they are called on the wire.
 const MEMORY: &[(&str, &str)] = &[
     ("anon", "rss"),
@@ -24,16 +22,16 @@ const MEMORY: &[(&str, &str)] = &[
     ("unevictable", "unevictable"),
 ];
 /// The same for the counters of `cpu.stat`, and what they are multiplied with.
-const CPU: &[(&str, &str, u64)] =
+const CPU: &[Name] =
     &[("usage_usec", "total", 1000), ("system_usec", "kernel", 1000), ("user_usec", "user", 1000)];
-const THROTTLING: &[(&str, &str, u64)] = &[
+const THROTTLING: &[Name] = &[
     ("nr_periods", "periods", 1),
     ("nr_throttled", "throttled_periods", 1),
     ("throttled_usec", "throttled_time", 1000),
 ];
 
 /// The statistics of `cgroup`. One that is gone has used nothing.
-pub(crate) fn metrics(cgroup: &Path) -> Value {
+pub(super) fn metrics(cgroup: &Path) -> Value {
     let cpu = table(cgroup, "cpu.stat");
     let mut metrics = json!({
         "hugetlb": huge_pages(cgroup),
@@ -73,63 +71,22 @@ fn memory(cgroup: &Path) -> Value {
     memory
 }
 
-/// Per size of a page, as `hugetlb.2MB.current` and `.max` say.
+/// Per size of a page.
 fn huge_pages(cgroup: &Path) -> Vec<Value> {
-    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut prefixes: Vec<String> = names
-        .filter_map(|name| {
-            name.strip_suffix(".current").filter(|name| name.starts_with("hugetlb.")).map(str::to_owned)
-        })
-        .filter(|name| name.matches('.').count() == 1)
-        .collect();
-    prefixes.sort();
-    let usage = |prefix: &String| {
+    let usage = |size: &String| {
         let fields = [
-            ("usage", number(cgroup, &format!("{prefix}.current"))),
-            ("max", limit(cgroup, &format!("{prefix}.max"))),
+            ("usage", number(cgroup, &format!("hugetlb.{size}.current"))),
+            ("max", limit(cgroup, &format!("hugetlb.{size}.max"))),
         ];
         object(fields)
     };
-    prefixes.iter().map(usage).collect()
-}
-
-fn pick(table: &HashMap<String, u64>, names: &[(&'static str, &'static str, u64)]) -> Value {
-    object(
-        names
-            .iter()
-            .map(|(key, name, factor)| (*name, table.get(*key).map(|value| value.saturating_mul(*factor)))),
-    )
-}
-
-/// What is unknown or zero is left out.
-fn object(fields: impl IntoIterator<Item = (&'static str, Option<u64>)>) -> Value {
-    let known = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| *value != 0)?.into())));
-    Value::Object(known.collect::<Map<String, Value>>())
-}
-
-fn number(cgroup: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(cgroup.join(file)).ok()?.trim().parse().ok()
-}
-
-fn limit(cgroup: &Path, file: &str) -> Option<u64> {
-    let text = fs::read_to_string(cgroup.join(file)).ok()?;
-    if text.trim() == "max" { Some(UNLIMITED) } else { text.trim().parse().ok() }
-}
-
-/// A file with a name and a number on each line.
-fn table(cgroup: &Path, file: &str) -> HashMap<String, u64> {
-    let text = fs::read_to_string(cgroup.join(file)).unwrap_or_default();
-    let line = |line: &str| {
-        line.split_once(' ').and_then(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
-    };
-    text.lines().filter_map(line).collect()
+    page_sizes(cgroup, "current").iter().map(usage).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

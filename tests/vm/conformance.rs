@@ -1,0 +1,50 @@
+//! `docs/conformance.md` names tests; those that it names exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use libtest_mimic::{Failed, Trial};
+
+/// The test of the document against the names of all `trials`.
+pub(crate) fn trial(trials: &[Trial]) -> Trial {
+    let names: BTreeSet<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    Trial::test("conformance::every_test_that_is_named_exists", move || check(&names))
+}
+
+fn check(tests: &BTreeSet<String>) -> Result<(), Failed> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+    let text = fs::read_to_string(project.join("docs/conformance.md"))?;
+    let (mut wrong, mut right) = (Vec::new(), 0);
+    for name in text.split('`').skip(1).step_by(2).flat_map(expand) {
+        let known = if let Some(wanted) = name.strip_prefix("vm::").filter(|wanted| !wanted.is_empty()) {
+            tests.contains(wanted) || tests.iter().any(|test| test.starts_with(&format!("{wanted}::")))
+        } else if let Some(module) = name.strip_prefix("guest-agent ") {
+            has_tests(&project.join("guest-agent/src").join(module.replace("::", "/")))
+        } else {
+            continue;
+        };
+        if known { right += 1 } else { wrong.push(name) }
+    }
+    if right == 0 {
+        return Err("the document names no test".into());
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("there is no {}", wrong.join(", ")).into()) }
+}
+
+/// `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(text: &str) -> Vec<String> {
+    match text.split_once('{') {
+        None => vec![text.to_owned()],
+        Some((prefix, rest)) => {
+            rest.trim_end_matches('}').split(',').map(|name| format!("{prefix}{}", name.trim())).collect()
+        }
+    }
+}
+
+/// Whether the module in the file or the directory of that name has tests.
+fn has_tests(module: &Path) -> bool {
+    let has = |file: &Path| fs::read_to_string(file).is_ok_and(|source| source.contains("mod tests"));
+    let files = fs::read_dir(module).into_iter().flatten().flatten().map(|entry| entry.path());
+    has(&module.with_extension("rs")) || files.into_iter().any(|file| has(&file))
+}

@@ -1,0 +1,206 @@
+//! Containers that are something special: several pods in one VM, huge pages, the VM's own network, block devices.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use host_bridge::guest::Stdio;
+use host_bridge::uvm::{BootPlan, Uvm};
+use host_bridge::vmm::{MacAddress, Nic};
+use lcow_protocol::json::Stringified;
+use lcow_protocol::messages::{GetProperties, PropertyQuery};
+use lcow_protocol::{ContainerId, HResult};
+use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, LabContainer, refusal};
+use serde_json::json;
+
+use crate::devices::{plug, pull};
+use crate::pods::{KIND, SANDBOX, create, end, mount, output, sandbox, start, workload};
+use crate::storage::{layer_disk, modify};
+
+const VIRTUAL: &str = "io.microsoft.cri.virtual-pod-id";
+const HOST_NETWORK: &str = "io.microsoft.virtualmachine.lcow.hostnetwork";
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("kinds", lab)
+        .test("virtual_pods_share_a_vm_and_nothing_else", virtual_pods)
+        .test("huge_pages_are_shared_in_a_pod", huge_pages)
+        .test("a_pod_on_the_vms_network_sees_its_adapters", host_network)
+        .test("a_workload_has_the_network_that_its_pod_has", own_network)
+        .test("a_block_device_is_passed_through", block_devices)
+        .test("every_process_of_a_container_is_listed", process_list)
+}
+
+/// A pod of its own beside others.
+async fn virtual_pod(lab: &Lab) -> Result<LabContainer> {
+    let mut pod = sandbox(lab).await?;
+    // Hosts say `container` and name the VM's first pod; the pod's own id decides.
+    pod.spec["annotations"] = json!({KIND: "container", SANDBOX: "first", VIRTUAL: pod.id.as_str()});
+    Ok(pod)
+}
+
+async fn virtual_workload(lab: &Lab, pod: &LabContainer, script: &str) -> Result<LabContainer> {
+    let mut container = workload(lab, pod, script).await?;
+    container.spec["annotations"] = json!({KIND: "container", SANDBOX: "first", VIRTUAL: pod.id.as_str()});
+    mount(&mut container, "sandbox://shared", "/data", &json!(["rbind", "rw"]));
+    Ok(container)
+}
+
+async fn virtual_pods(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let (first, mut second) = (virtual_pod(&lab).await?, virtual_pod(&lab).await?);
+    second.spec["hostname"] = json!("second");
+    let (one, two) = (start(&uvm, &first).await?, start(&uvm, &second).await?);
+    for (pod, name) in [(&first, "lab"), (&second, "second")] {
+        let script = "test ! -e /data/file && cat /etc/hostname > /data/file && cat /data/file";
+        let container = virtual_workload(&lab, pod, script).await?;
+        lab.shell(&format!("ln -s busybox {}/rootfs/bin/test", container.bundle)).await?;
+        ensure!(output(&lab, &container).await? == format!("{name}\n"));
+        let root = format!("/var/lab/virtual-pods/{}", pod.id);
+        let cgroup = format!("/sys/fs/cgroup/pods/{0}/{0}", pod.id);
+        lab.shell(&format!("grep -q {name} {root}/sandboxMounts/shared/file && test -d {cgroup}")).await?;
+    }
+    let again = second.clone();
+    ensure!(refusal(create(&uvm, &again).await) == Some(HResult::SYSTEM_ALREADY_EXISTS));
+    end(&uvm, &first, one).await?;
+    let gone = format!("/var/lab/virtual-pods/{}", first.id);
+    lab.shell(&format!("test ! -e {gone} && ! grep -q {gone}/ /proc/mounts")).await?;
+    lab.shell(&format!("test ! -e /sys/fs/cgroup/pods/{}", first.id)).await?;
+    // The other one goes on.
+    let container = virtual_workload(&lab, &second, "cat /data/file").await?;
+    ensure!(output(&lab, &container).await? == "second\n");
+    end(&uvm, &second, two).await?;
+    let orphan = virtual_workload(&lab, &second, "true").await?;
+    ensure!(refusal(create(&uvm, &orphan).await) == Some(HResult::FAIL), "a workload without its pod");
+    Ok(())
+}
+
+async fn huge_pages(_: Arc<Lab>) -> Result<()> {
+    // What pages are free must not change under the test.
+    let lab = Lab::with_plan(BootPlan { append: "hugepages=8".to_owned(), ..Lab::plan() })?;
+    let uvm = lab.uvm().await?;
+    let free = async || -> Result<u32> {
+        let text = lab.shell("grep HugePages_Free /proc/meminfo | grep -o '[0-9]*'").await?.stdout;
+        Ok(String::from_utf8(text)?.trim().parse()?)
+    };
+    ensure!(free().await? == 8, "the kernel has reserved other pages than asked for");
+    let pod = sandbox(&lab).await?;
+    let init = start(&uvm, &pod).await?;
+    let script = "busybox fallocate -l 4194304 /huge/file && mount | grep ' /huge '";
+    let mut first = workload(&lab, &pod, script).await?;
+    mount(&mut first, "hugepages://2M/data", "/huge", &json!(["rbind", "rw"]));
+    let text = output(&lab, &first).await?;
+    ensure!(text.contains("hugetlbfs") && text.contains("pagesize=2M"), "{text}");
+    ensure!(free().await? == 6, "the file does not lie in huge pages");
+    let mut second = workload(&lab, &pod, "busybox stat -c %s /huge/file").await?;
+    mount(&mut second, "hugepages://2M/data", "/huge", &json!(["rbind", "ro"]));
+    ensure!(output(&lab, &second).await? == "4194304\n");
+    let mut other_size = workload(&lab, &pod, "true").await?;
+    mount(&mut other_size, "hugepages://3M/data", "/huge", &json!(["rbind"]));
+    ensure!(refusal(create(&uvm, &other_size).await) == Some(HResult::FAIL), "no page has 3 MiB");
+    end(&uvm, &pod, init).await?;
+    ensure!(free().await? == 8, "the pages were not given back");
+    lab.shell("! grep hugetlbfs /proc/mounts | grep /var/lab").await?;
+    Ok(())
+}
+
+async fn host_network(_: Arc<Lab>) -> Result<()> {
+    let nics = vec![Nic { mac: MacAddress::default_for(0) }];
+    let lab = Lab::with_plan(BootPlan { nics, ..Lab::plan() })?;
+    let uvm = lab.uvm().await?;
+    let namespace = "11111111-1111-2222-3333-444455556666";
+    let adapter = json!({"NamespaceID": namespace, "ID": "01", "MacAddress": "00-15-5D-00-00-00",
+        "DNSServerList": "10.0.2.3", "IPConfigs": [{"IPAddress": "10.0.2.15", "PrefixLength": 24}]});
+    modify(&uvm, "Add", "Network", adapter).await?;
+    let mut pod = sandbox(&lab).await?;
+    pod.spec["annotations"] = json!({KIND: "sandbox", HOST_NETWORK: "true"});
+    pod.spec["windows"] = json!({"network": {"networkNamespace": namespace}});
+    let init = start(&uvm, &pod).await?;
+    // The pod decides; what a workload says for itself does not count.
+    let container = workload(&lab, &pod, "busybox readlink /proc/self/ns/net; busybox ip -o addr").await?;
+    let text = output(&lab, &container).await?;
+    let vm = String::from_utf8(lab.shell("readlink /proc/self/ns/net").await?.stdout)?;
+    ensure!(text.starts_with(&vm) && text.contains("10.0.2.15/24"), "{text} in the VM: {vm}");
+    end(&uvm, &pod, init).await
+}
+
+async fn own_network(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let pod = sandbox(&lab).await?;
+    let init = start(&uvm, &pod).await?;
+    let mut container = workload(&lab, &pod, "busybox readlink /proc/self/ns/net").await?;
+    container.spec["annotations"][HOST_NETWORK] = json!("true");
+    let text = output(&lab, &container).await?;
+    let vm = String::from_utf8(lab.shell("readlink /proc/self/ns/net").await?.stdout)?;
+    ensure!(text != vm, "a workload has left its pod's network: {text}");
+    end(&uvm, &pod, init).await
+}
+
+async fn block_devices(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("disk");
+    layer_disk(&path, &[("word", b"x")])?;
+    let lun = plug(&uvm, &path, false).await?;
+    let source = lab.unique("/run/mounts/scsi/block");
+    let settings = json!({"MountPath": source, "Lun": lun.get(), "BlockDev": true});
+    modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
+    let pod = sandbox(&lab).await?;
+    let init = start(&uvm, &pod).await?;
+    // The magic number of ext4 shows whose bytes they are.
+    let read =
+        "busybox dd if=/dev/data bs=1 skip=1080 count=2 2>/dev/null | busybox hexdump -e '1/2 \"%04x\\n\"'";
+    let write = "dd if=/dev/zero of=/dev/data bs=512 count=1 2>&1";
+    for (options, script, expected) in [
+        (json!(["bind"]), format!("{write} | grep -q copied; {read}"), "ef53\n"),
+        (
+            json!(["bind", "ro"]),
+            format!("{write} | grep -q -e permitted -e denied -e Read-only && {read}"),
+            "ef53\n",
+        ),
+    ] {
+        let mut container = workload(&lab, &pod, &script).await?;
+        mount(&mut container, &source, "blockdev:///dev/data", &options);
+        let text = output(&lab, &container).await.with_context(|| options.to_string())?;
+        ensure!(text == expected, "{options}: {text:?}");
+    }
+    let mut missing = workload(&lab, &pod, "true").await?;
+    mount(&mut missing, "/run/mounts/scsi/none", "blockdev:///dev/data", &json!(["bind"]));
+    ensure!(refusal(create(&uvm, &missing).await) == Some(HResult::FAIL), "there is no such device");
+    end(&uvm, &pod, init).await?;
+    modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
+    pull(&uvm, lun).await
+}
+
+async fn listed(uvm: &Uvm, id: &ContainerId) -> Result<Vec<u32>> {
+    let query = Stringified(PropertyQuery { property_types: vec!["ProcessList".to_owned()] });
+    let properties = uvm.guest().call(id, GetProperties { query }).await?.properties.0;
+    Ok(properties.process_list.context("no list")?.iter().map(|entry| entry.process_id.0).collect())
+}
+
+async fn process_list(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let pod = sandbox(&lab).await?;
+    let pause = start(&uvm, &pod).await?;
+    ensure!(listed(&uvm, &pod.id).await? == [pause.pid.0]);
+    let container = workload(&lab, &pod, "sleep 1000 & echo up; wait").await?;
+    container.create(&uvm).await?;
+    let created = listed(&uvm, &container.id).await?;
+    ensure!(created.len() == 1, "init waits for its start: {created:?}");
+    let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    let mut ready = [0; 3];
+    let stdout = init.stdout.as_mut().context("asked for")?;
+    tokio::io::AsyncReadExt::read_exact(stdout, &mut ready).await?;
+    let process = json!({"args": ["/bin/sleep", "1000"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    let exec = uvm.container_exec(&container.id, process, Stdio::default()).await?;
+    let all = listed(&uvm, &container.id).await?;
+    let comms = all.iter().map(|pid| format!("cat /proc/{pid}/comm")).collect::<Vec<_>>().join("; ");
+    let names = String::from_utf8(lab.shell(&comms).await?.stdout)?;
+    ensure!(all.len() == 3 && names.matches("sleep\n").count() == 2, "{all:?} {names}");
+    ensure!(all.contains(&init.pid.0) && all.contains(&exec.pid.0), "{all:?}");
+    ensure!(listed(&uvm, &pod.id).await? == [pause.pid.0], "a pod's list is its sandbox's own");
+    exec.signal(None).await?;
+    ensure!(exec.wait().await? == 137);
+    ensure!(!listed(&uvm, &container.id).await?.contains(&exec.pid.0), "it has ended, and that was reported");
+    end(&uvm, &container, init).await?;
+    end(&uvm, &pod, pause).await
+}
