@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::cache::{Cache, CacheError, selection_key};
-use crate::formats::write::{self, FormatError};
+use crate::formats::write::{self, FormatError, Output};
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::busybox::{BUSYBOX, Busybox, BusyboxError};
 use crate::initrd::layout;
+use crate::interrupt::Unfinished;
 use crate::kernel;
 use crate::modules::table::ROOTS;
-use crate::outputs::{self, OutputError};
+use crate::outputs::{OutputError, Staging};
 use crate::report::Report;
 use crate::selection::{Selection, SelectionError};
 use crate::versions;
@@ -55,6 +56,8 @@ pub struct Options {
     pub debug: bool,
     /// What is written.
     pub write: write::Options,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
 }
 
 /// Why there are no boot files.
@@ -112,19 +115,19 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let kernel = select(&source, cache)?;
 
     let tree = layout::tree(&agent, &kernel, busybox.as_ref());
-    let files = write::files(&kernel, &tree, &options.write)?;
+    let mut files = write::files(&kernel, &tree, &options.write)?;
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
-    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
-    named.push(("versions.txt", versions.as_bytes()));
-    let sums = outputs::sums(&named);
-    named.push(("SHA256SUMS", sums.as_bytes()));
-    outputs::write(&options.output, &named)?;
-    Ok(report(&kernel, &agent, busybox.as_ref(), &files))
+    let report = report(&kernel, &agent, busybox.as_ref(), &files);
+    files.push(Output { name: "versions.txt", bytes: versions.into_bytes() });
+    let mut staging = Staging::new(&options.output, &options.unfinished)?;
+    staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
+    staging.finish()?;
+    Ok(report)
 }
 
 /// How large everything became, file by file and then by component.
-fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &[write::Output]) -> Report {
+fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &[Output]) -> Report {
     let mut report = Report::new(kernel.warnings.clone());
     for file in files {
         let remark = match file.name {
@@ -202,7 +205,14 @@ mod tests {
         fs::write(&agent, testing::static_program()).unwrap();
         let output = dir.path().join("boot");
         let write = write::Options::default();
-        let options = Options { output, kernel: KernelSource::Debian, agent, debug: false, write };
+        let options = Options {
+            output,
+            kernel: KernelSource::Debian,
+            agent,
+            debug: false,
+            write,
+            unfinished: Unfinished::default(),
+        };
         Bench { cache: Cache::at(cache), options, dir }
     }
 

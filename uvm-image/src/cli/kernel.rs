@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use uvm_image::cache::Cache;
+use uvm_image::interrupt::Unfinished;
 use uvm_image::kernel::build::Options;
 use uvm_image::kernel::check::{self, Findings, Strictness};
 use uvm_image::kernel::fragment::{self, LCOW_CONFIG, Setting};
@@ -22,9 +23,9 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         match self {
-            Self::Build(command) => command.run(),
+            Self::Build(command) => command.run(unfinished),
             Self::Config(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Path(command) => command.run(),
@@ -64,12 +65,13 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    fn run(self) -> Result<ExitCode> {
+    fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         let options = Options {
             source: self.source,
             allow_new: self.allow_new,
             jobs: self.jobs,
             progress: Progress::new(self.progress),
+            unfinished: unfinished.clone(),
         };
         let known = source::known();
         let built = Cache::of_user()?.kernels().build(&options, &known)?;

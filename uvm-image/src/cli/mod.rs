@@ -1,5 +1,6 @@
 //! The command line.
 
+mod beside;
 mod build;
 mod check;
 mod default;
@@ -7,12 +8,14 @@ pub(crate) mod disk;
 mod inspect;
 mod install;
 mod kernel;
+mod making;
 mod shell;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use uvm_image::interrupt::Unfinished;
 
 /// Makes boot files for utility VMs: a kernel and an initrd with the guest agent.
 #[derive(Debug, Parser)]
@@ -37,10 +40,10 @@ enum Command {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         match self.command {
-            Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Default(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
+            Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Completions(command) => {
@@ -48,9 +51,9 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Install(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Kernel(command) => command.run(),
+            Command::Kernel(command) => command.run(unfinished),
         }
     }
 }

@@ -74,6 +74,13 @@ pub struct Output {
     pub bytes: Vec<u8>,
 }
 
+impl Output {
+    /// Name and content.
+    pub fn named(&self) -> (&str, &[u8]) {
+        (self.name, &self.bytes)
+    }
+}
+
 /// A kernel and a root file system on their way to files.
 struct Writer<'a> {
     kernel: &'a Selection,
@@ -86,15 +93,19 @@ struct Writer<'a> {
 pub fn files(kernel: &Selection, root: &dyn Root, options: &Options) -> Result<Vec<Output>, FormatError> {
     let mut writer = Writer { kernel, root, options, initrd: None };
     writer.check()?;
+    let wanted = |format| options.formats.contains(&format);
     let mut outputs = Vec::new();
-    for format in &options.formats {
-        outputs.extend(match format {
-            Format::Lcow => writer.lcow()?,
-            Format::Vmlinux => vec![Output { name: "vmlinux", bytes: kernel.vmlinux.clone() }],
-            Format::RootfsVhd => writer.rootfs_vhd()?,
-            Format::UvmVhdx => writer.uvm_vhdx()?,
-            Format::UnifiedEfi => writer.unified_efi()?,
-        });
+    if wanted(Format::Lcow) {
+        outputs.extend(writer.lcow()?);
+    }
+    if wanted(Format::Vmlinux) {
+        outputs.push(Output { name: "vmlinux", bytes: kernel.vmlinux.clone() });
+    }
+    if wanted(Format::RootfsVhd) || wanted(Format::UvmVhdx) {
+        outputs.extend(writer.disks(wanted(Format::RootfsVhd), wanted(Format::UvmVhdx))?);
+    }
+    if wanted(Format::UnifiedEfi) {
+        outputs.push(writer.unified_efi()?);
     }
     Ok(outputs)
 }
@@ -126,33 +137,38 @@ impl Writer<'_> {
         ])
     }
 
-    fn rootfs_vhd(&self) -> Result<Vec<Output>, FormatError> {
-        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity)?;
-        let words = disk.words() + "\n";
-        Ok(vec![
-            Output { name: "rootfs.vhd", bytes: disk.into_vhd()? },
-            Output { name: "rootfs.cmdline", bytes: words.into_bytes() },
-        ])
+    /// The disks with the root, which is made once for both.
+    fn disks(&self, vhd: bool, vhdx: bool) -> Result<Vec<Output>, FormatError> {
+        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity && vhd)?;
+        let whole = if vhdx { Some(self.uvm_vhdx(&disk)?) } else { None };
+        let mut outputs = Vec::new();
+        if vhd {
+            let words = disk.words() + "\n";
+            outputs.push(Output { name: "rootfs.vhd", bytes: disk.into_vhd()? });
+            outputs.push(Output { name: "rootfs.cmdline", bytes: words.into_bytes() });
+        }
+        outputs.extend(whole);
+        Ok(outputs)
     }
 
-    fn uvm_vhdx(&self) -> Result<Vec<Output>, FormatError> {
+    fn uvm_vhdx(&self, root: &RootDisk) -> Result<Output, FormatError> {
         let contents = Contents {
             stub: &unified::stub(&self.options.efi_stub)?,
             os_release: OS_RELEASE,
             kernel: &self.kernel.kernel,
-            root: &RootDisk::make(self.root, self.options.mtime, false)?,
+            root,
         };
         let bytes = uvm_vhdx::make(&contents, |root| self.line(root))?;
-        Ok(vec![Output { name: "uvm.vhdx", bytes }])
+        Ok(Output { name: "uvm.vhdx", bytes })
     }
 
-    fn unified_efi(&mut self) -> Result<Vec<Output>, FormatError> {
+    fn unified_efi(&mut self) -> Result<Output, FormatError> {
         let stub = unified::stub(&self.options.efi_stub)?;
         let line = self.line("");
         let kernel = self.kernel;
         let initrd = Some(self.initrd()?);
         let parts = Parts { os_release: OS_RELEASE, command_line: &line, initrd, kernel: &kernel.kernel };
-        Ok(vec![Output { name: "unified.efi", bytes: unified::build(&stub, &parts)? }])
+        Ok(Output { name: "unified.efi", bytes: unified::build(&stub, &parts)? })
     }
 
     fn line(&self, root: &str) -> String {

@@ -66,23 +66,11 @@ pub struct Assembly {
     volumes: Volumes,
 }
 
-/// What of a kernel goes into a stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KernelPart {
-    /// Nothing.
-    #[default]
-    None,
-    /// Its modules.
-    Modules,
-    /// All of it.
-    Whole,
-}
-
 /// What goes into a stream besides the images.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
-    /// Of the kernel.
-    pub kernel: KernelPart,
+    /// The kernel.
+    pub kernel: bool,
     /// A Dockerfile.
     pub dockerfile: bool,
     /// The list of what is in it.
@@ -128,10 +116,8 @@ impl Assembly {
 
     /// Writes everything to `out`.
     pub fn write(&self, wanted: Wanted, out: &mut Stream) -> Result<(), AssembleError> {
-        match (&self.kernel, wanted.kernel) {
-            (Some(kernel), KernelPart::Whole) => kernel.write(out)?,
-            (Some(kernel), KernelPart::Modules) => kernel.write_modules(out)?,
-            _ => {}
+        if let Some(kernel) = self.kernel.as_ref().filter(|_| wanted.kernel) {
+            kernel.write(out)?;
         }
         self.init(out)?;
         for (at, volume) in self.loaded.description.volumes.iter().enumerate() {

@@ -1,19 +1,19 @@
 //! `uvm-build build`: from a description's files to its outputs.
 
 use std::collections::BTreeSet;
-
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::assemble::{AssembleError, Assembly, KernelPart, Wanted};
+use super::assemble::{AssembleError, Assembly, Wanted};
 use super::images::{Found, Images};
 use super::load::Loaded;
-use super::native::{self, Native, NativeError, Staging};
+use super::native::{self, Native, NativeError};
 use super::product::{self, Product, ProductError};
 use super::stream::Stream;
 use crate::formats::write::{self, FormatError};
 use crate::formats::{FORMATS, Format};
-use crate::outputs;
+use crate::interrupt::Unfinished;
+use crate::outputs::{OutputError, Staging};
 use crate::report::Report;
 use crate::versions;
 
@@ -73,6 +73,10 @@ pub struct Options {
     pub write: write::Options,
     /// No time in an output is after this, in seconds since 1970.
     pub latest: Option<i64>,
+    /// A directory for temporary files.
+    pub scratch: PathBuf,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
 }
 
 /// Why there are no outputs.
@@ -90,6 +94,9 @@ pub enum BuildError {
     /// LinuxKit's.
     #[error(transparent)]
     Native(#[from] NativeError),
+    /// Their files.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// Builds the outputs of `loaded` with images from `images`.
@@ -99,7 +106,7 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
     }
     let assembly = Assembly::new(loaded, images)?;
-    let mut staging = Staging::new(&options.directory)?;
+    let mut staging = Staging::new(&options.directory, &options.unfinished)?;
     let ours: BTreeSet<Format> = options
         .outputs
         .iter()
@@ -129,7 +136,7 @@ fn native(
 ) -> Result<(), BuildError> {
     let mut out = Stream::new(options.latest).map_err(AssembleError::Write)?;
     let dockerfile = format == Native::Docker;
-    assembly.write(Wanted { kernel: KernelPart::Whole, dockerfile, sbom: options.sbom }, &mut out)?;
+    assembly.write(Wanted { kernel: true, dockerfile, sbom: options.sbom }, &mut out)?;
     let attributes = out.attributes();
     let mut tar = out.finish().map_err(AssembleError::Write)?;
     native::write(format, &options.name, assembly.kernel.as_ref(), &mut tar, staging)?;
@@ -148,11 +155,11 @@ fn product(
     staging: &mut Staging,
     warnings: &mut Vec<String>,
 ) -> Result<(), BuildError> {
-    let product = product::make(assembly, &options.agent, options.sbom, options.latest)?;
+    let product = product::make(assembly, &options.agent, options.sbom, options.latest, &options.scratch)?;
     let in_ram = formats.contains(&Format::Lcow) || formats.contains(&Format::UnifiedEfi);
     let verity = options.write.verity || assembly.loaded.description.lcow.verity;
     let write = write::Options { formats, verity, ..options.write.clone() };
-    let files = write::files(&product.kernel, &product.root, &write)?;
+    let mut files = write::files(&product.kernel, &product.root, &write)?;
     warnings.extend(product.kernel.warnings.iter().cloned());
     if in_ram {
         warnings.extend(attributes_lost(product.attributes));
@@ -161,16 +168,8 @@ fn product(
         warnings.extend(not_run(assembly));
     }
     let versions = versions_of(&product, assembly);
-    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
-    named.push(("versions.txt", versions.as_bytes()));
-    let sums = outputs::sums(&named);
-    named.push(("SHA256SUMS", sums.as_bytes()));
-    for (name, bytes) in named {
-        let path = options.directory.join(name);
-        staging.file(name.to_owned(), |out| {
-            out.write_all(bytes).map_err(|source| NativeError::Write { path, source })
-        })?;
-    }
+    files.push(write::Output { name: "versions.txt", bytes: versions.into_bytes() });
+    staging.boot_files(&files.iter().map(write::Output::named).collect::<Vec<_>>())?;
     Ok(())
 }
 

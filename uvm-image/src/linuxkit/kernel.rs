@@ -1,5 +1,6 @@
 //! The kernel of a description: what its image has, and the part of the stream that it makes.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 
@@ -9,6 +10,8 @@ use lcow_oci::store::StoreError;
 use super::config::Kernel;
 use super::images::Found;
 use super::stream::{Origin, Stream};
+use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
+use crate::kernel::config::KernelConfig;
 
 /// Why there is no kernel.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,7 @@ pub struct KernelFiles {
     pub ucode: Option<Vec<u8>>,
     /// The command line.
     pub cmdline: String,
+    vmlinux: OnceCell<Vmlinux>,
 }
 
 impl KernelFiles {
@@ -93,7 +97,23 @@ impl KernelFiles {
         }
         let kernel_bytes = binary.ok_or_else(|| missing("kernel", kernel.binary()))?;
         let (image, cmdline) = (found.name.clone(), kernel.cmdline.clone());
-        Ok(Self { image, mode, kernel: kernel_bytes, config, tar, ucode, cmdline })
+        Ok(Self { image, mode, kernel: kernel_bytes, config, tar, ucode, cmdline, vmlinux: OnceCell::new() })
+    }
+
+    /// The kernel inside the image, which is unpacked once.
+    pub fn vmlinux(&self) -> Result<&Vmlinux, BzImageError> {
+        match self.vmlinux.get() {
+            Some(vmlinux) => Ok(vmlinux),
+            None => bzimage::extract(&self.kernel).map(|vmlinux| self.vmlinux.get_or_init(|| vmlinux)),
+        }
+    }
+
+    /// What the kernel says about itself, if it does.
+    pub fn configuration(&self) -> Result<Option<KernelConfig>, BzImageError> {
+        match &self.config {
+            Some(config) => Ok(Some(KernelConfig::parse(&String::from_utf8_lossy(config)))),
+            None => Ok(KernelConfig::embedded(&self.vmlinux()?.bytes)),
+        }
     }
 
     /// Writes the kernel's block: what is in `boot`, and the archive's entries in their places.
@@ -102,15 +122,20 @@ impl KernelFiles {
         out.directory(&origin, "boot")?;
         out.file(&origin, "boot/cmdline", 0o644, self.cmdline.as_bytes())?;
         out.file(&origin, "boot/kernel", self.mode, &self.kernel)?;
-        self.write_modules(out)?;
+        self.write_modules(out, &|_| true)?;
         if let Some(ucode) = &self.ucode {
             out.file(&origin, "boot/ucode.cpio", 0o644, ucode)?;
         }
         Ok(())
     }
 
-    /// Writes the archive's entries alone.
-    pub fn write_modules(&self, out: &mut Stream) -> Result<(), KernelError> {
+    /// Writes the archive's entries alone, where nothing is yet: behind everything else they hide nothing.
+    pub fn write_missing_modules(&self, out: &mut Stream) -> Result<(), KernelError> {
+        let there = out.paths();
+        self.write_modules(out, &|path| !there.contains(path))
+    }
+
+    fn write_modules(&self, out: &mut Stream, wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), KernelError> {
         let origin = self.origin();
         if let Some(mut tar) = self.tar.as_ref() {
             let fault =
@@ -119,7 +144,7 @@ impl KernelFiles {
             let mut reader = Reader::new(BufReader::with_capacity(1 << 20, tar));
             while let Some(mut entry) = reader.next_entry().map_err(fault)? {
                 clean(&mut entry);
-                if !entry.path.is_empty() {
+                if !entry.path.is_empty() && wanted(&entry.path) {
                     out.entry(&origin, entry, Data(&mut reader))?;
                 }
             }

@@ -117,6 +117,8 @@ impl Bench {
             sbom: false,
             write: write::Options::default(),
             latest: self.latest,
+            scratch: self.dir.path().to_owned(),
+            unfinished: crate::interrupt::Unfinished::default(),
         };
         Ok(build(load::load(&[file])?, &images, &options)?)
     }

@@ -1,0 +1,73 @@
+//! Options of the commands that make boot files.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use uvm_image::formats::{Format, Target, write};
+use uvm_image::report::Report;
+
+use super::beside::or_beside;
+
+/// Options of everything that makes boot files with the guest agent.
+#[derive(Debug, Args)]
+pub(super) struct Making {
+    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+
+    /// Check every block of rootfs.vhd by hash (dm-verity)
+    #[arg(long)]
+    verity: bool,
+
+    /// The hypervisor that uvm.vhdx and unified.efi are for, which carry their own kernel command line
+    #[arg(long, value_name = "hyper-v|qemu", default_value = "hyper-v")]
+    target: Target,
+
+    /// Further words for that command line
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    append: String,
+
+    /// The EFI stub of uvm.vhdx and unified.efi [default: that of the package systemd-boot-efi]
+    #[arg(long, value_name = "FILE")]
+    efi_stub: Option<PathBuf>,
+}
+
+impl Making {
+    /// The agent's file.
+    pub(super) fn agent(&self) -> Result<PathBuf> {
+        or_beside(self.agent.clone(), "guest-agent")
+    }
+
+    /// How `formats` are written.
+    pub(super) fn options(self, formats: BTreeSet<Format>) -> Result<write::Options> {
+        let default = write::Options::default();
+        Ok(write::Options {
+            formats,
+            verity: self.verity,
+            target: self.target,
+            append: self.append,
+            efi_stub: self.efi_stub.unwrap_or(default.efi_stub),
+            mtime: source_date_epoch()?.unwrap_or(default.mtime),
+        })
+    }
+}
+
+/// Says what was made.
+pub(super) fn print(report: &Report) {
+    for warning in &report.warnings {
+        eprintln!("uvm-build: warning: {warning}");
+    }
+    eprint!("{report}");
+}
+
+/// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
+pub(super) fn source_date_epoch() -> Result<Option<u64>> {
+    let Some(value) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let value = value.to_string_lossy();
+    let seconds =
+        value.parse().with_context(|| format!("SOURCE_DATE_EPOCH={value}: a number of seconds is wanted"))?;
+    Ok(Some(seconds))
+}
