@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use lcow_disk::tar::{Entry, Writer};
+use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
@@ -111,9 +112,14 @@ pub struct Found {
 }
 
 impl Found {
-    /// Its files as one tar stream, whiteouts applied, from the lowest layer up.
-    pub fn open(&self) -> Result<impl Read + use<>, StoreError> {
-        self.store.merged(&self.image)
+    /// How many layers it has.
+    pub fn layers(&self) -> usize {
+        self.image.manifest.layers.len()
+    }
+
+    /// One of its layers, counted from the lowest.
+    pub fn layer(&self, at: usize) -> Result<LayerReader, StoreError> {
+        self.store.open_layer(&self.image, at)
     }
 
     /// One of its blobs.

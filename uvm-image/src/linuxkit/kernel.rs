@@ -2,14 +2,15 @@
 
 use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek};
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
-use lcow_oci::store::StoreError;
 
 use super::config::Kernel;
+use super::flatten::flatten;
 use super::images::Found;
 use super::stream::{Origin, Stream};
+use super::unpack::UnpackError;
 use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
 use crate::kernel::config::KernelConfig;
 
@@ -26,9 +27,9 @@ pub enum KernelError {
         /// The file.
         name: String,
     },
-    /// The store does not give the image.
+    /// The image cannot be unpacked.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Unpack(#[from] UnpackError),
     /// An archive is damaged.
     #[error("cannot unpack {what}")]
     Tar {
@@ -65,25 +66,23 @@ impl KernelFiles {
     /// Takes from `found` what `kernel` names.
     pub fn read(kernel: &Kernel, found: &Found) -> Result<Self, KernelError> {
         let (mut binary, mut config, mut tar, mut ucode, mut mode) = (None, None, None, None, 0o644);
-        let fault = |source| KernelError::Tar { what: found.name.clone(), source };
-        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, found.open()?));
-        while let Some(entry) = reader.next_entry().map_err(fault)? {
-            let path =
-                String::from_utf8_lossy(&entry.path).trim_start_matches("./").trim_matches('/').to_owned();
+        flatten(found, &mut |entry, layer| {
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
             if entry.kind != Kind::File {
-                continue;
+                return Ok(());
             }
+            let damaged = |source| UnpackError::Tar { image: found.name.clone(), source };
             if path == kernel.binary() {
-                (binary, mode) = (Some(bytes(&mut reader).map_err(fault)?), entry.mode);
+                (binary, mode) = (Some(bytes(layer).map_err(damaged)?), entry.mode);
             } else if kernel.tar() == Some(&path[..]) {
-                tar = Some(spool(&mut reader, &found.name)?);
+                tar = Some(spool(layer)?);
             } else if kernel.ucode() == Some(&path[..]) {
-                ucode = Some(bytes(&mut reader).map_err(fault)?);
+                ucode = Some(bytes(layer).map_err(damaged)?);
             } else if matches!(&path[..], "config" | "kernel-config") {
-                config = Some(bytes(&mut reader).map_err(fault)?);
+                config = Some(bytes(layer).map_err(damaged)?);
             }
-        }
-        reader.drain().map_err(fault)?;
+            Ok(())
+        })?;
         let missing = |what, name: &str| KernelError::Missing {
             what,
             image: found.name.clone(),
@@ -190,16 +189,10 @@ fn bytes(reader: &mut Reader<impl Read>) -> Result<Vec<u8>, TarError> {
     }
 }
 
-fn spool(reader: &mut Reader<impl Read>, image: &str) -> Result<File, KernelError> {
+fn spool(reader: &mut Reader<impl Read>) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let fault = |source| KernelError::Tar { what: image.to_owned(), source };
-        match reader.read_data(&mut buffer).map_err(fault)? {
-            0 => return Ok(file),
-            count => file.write_all(&buffer[..count])?,
-        }
-    }
+    io::copy(&mut Data(reader), &mut file)?;
+    Ok(file)
 }
 
 struct Data<'a, R>(&'a mut Reader<R>);

@@ -11,6 +11,7 @@ pub mod config;
 pub mod container;
 pub mod cpio;
 pub mod files;
+pub mod flatten;
 pub mod ids;
 pub mod images;
 pub mod kernel;

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod native;
 
+mod layers;
 mod product;
 mod shapes;
 mod sources;
