@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod native;
 
+mod examples;
 mod layers;
 mod product;
 mod shapes;
@@ -100,8 +101,17 @@ impl Bench {
 
     /// Builds `outputs` of the description `text`.
     pub(super) fn build(&self, text: &str, outputs: &[&str]) -> anyhow::Result<Report> {
-        let file = self.dir.path().join("x.yml");
-        fs::write(&file, text)?;
+        self.build_files(&[text], outputs)
+    }
+
+    /// The same with several files.
+    pub(super) fn build_files(&self, texts: &[&str], outputs: &[&str]) -> anyhow::Result<Report> {
+        let mut described = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            let file = self.dir.path().join(if at == 0 { "x.yml".to_owned() } else { format!("x{at}.yml") });
+            fs::write(&file, text)?;
+            described.push(file);
+        }
         let images = Images {
             store: Store::open(self.dir.path().join("store"))?,
             caches: vec![self.dir.path().join("cache")],
@@ -121,7 +131,7 @@ impl Bench {
             scratch: self.dir.path().to_owned(),
             unfinished: crate::interrupt::Unfinished::default(),
         };
-        Ok(build(load::load(&[file])?, &images, &options)?)
+        Ok(build(load::load(&described)?, &images, &options)?)
     }
 
     /// What went wrong, and that it left nothing behind.
