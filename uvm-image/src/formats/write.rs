@@ -95,9 +95,6 @@ pub fn files(kernel: &Selection, root: &dyn Root, options: &Options) -> Result<V
     writer.check()?;
     let wanted = |format| options.formats.contains(&format);
     let mut outputs = Vec::new();
-    if wanted(Format::Lcow) {
-        outputs.extend(writer.lcow()?);
-    }
     if wanted(Format::Vmlinux) {
         outputs.push(Output { name: "vmlinux", bytes: kernel.vmlinux.clone() });
     }
@@ -106,6 +103,10 @@ pub fn files(kernel: &Selection, root: &dyn Root, options: &Options) -> Result<V
     }
     if wanted(Format::UnifiedEfi) {
         outputs.push(writer.unified_efi()?);
+    }
+    // Last, for it takes the initrd away.
+    if wanted(Format::Lcow) {
+        outputs.splice(0..0, writer.lcow()?);
     }
     Ok(outputs)
 }
@@ -130,10 +131,12 @@ impl Writer<'_> {
 
     fn lcow(&mut self) -> Result<Vec<Output>, FormatError> {
         let kernel = &self.kernel.kernel;
+        self.initrd()?;
+        let bytes = self.initrd.take().unwrap_or_default();
         Ok(vec![
             Output { name: "kernel", bytes: kernel.clone() },
             Output { name: "bootx64.efi", bytes: kernel.clone() },
-            Output { name: "initrd.img", bytes: self.initrd()?.to_vec() },
+            Output { name: "initrd.img", bytes },
         ])
     }
 

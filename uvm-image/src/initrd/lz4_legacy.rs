@@ -16,28 +16,33 @@ const LARGE: usize = 32 << 20;
 /// `bytes` as a legacy frame.
 pub fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mode = if bytes.len() > LARGE { CompressionMode::FAST(1) } else { SMALL };
-    let pack = |block: &[u8]| lz4::block::compress(block, Some(mode), false);
-    let mut out = MAGIC.to_le_bytes().to_vec();
-    let mut append = |packed: Vec<u8>| {
-        // A block of 8 MiB cannot grow beyond 4 GiB.
-        out.extend_from_slice(&u32::try_from(packed.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(&packed);
-    };
-    let blocks: Vec<&[u8]> = bytes.chunks(BLOCK).collect();
-    for pair in blocks.chunks(2) {
-        let [one, other] = pair else {
-            append(pack(pair[0])?);
-            continue;
-        };
+    let bound = lz4::block::compress_bound(bytes.len().min(BLOCK))?;
+    // Fresh memory for every block would cost as much as compressing it.
+    let (mut first, mut second) = (vec![0; bound], vec![0; bound]);
+    let pack = |block: &[u8], to: &mut [u8]| lz4::block::compress_to_buffer(block, Some(mode), false, to);
+    let mut out = Vec::with_capacity(bytes.len() / 2 + 8);
+    out.extend_from_slice(&MAGIC.to_le_bytes());
+    let mut blocks = bytes.chunks(BLOCK);
+    while let Some(block) = blocks.next() {
+        let next = blocks.next().unwrap_or_default();
         let (one, other) = thread::scope(|scope| {
-            let one = scope.spawn(|| pack(one));
-            let other = pack(other);
+            let one = scope.spawn(|| pack(block, &mut first));
+            let other = if next.is_empty() { Ok(0) } else { pack(next, &mut second) };
             (one.join(), other)
         });
-        append(one.map_err(|_| io::Error::other("the compressor failed"))??);
-        append(other?);
+        let one = one.map_err(|_| io::Error::other("the compressor failed"))??;
+        append(&mut out, &first[..one]);
+        if !next.is_empty() {
+            append(&mut out, &second[..other?]);
+        }
     }
     Ok(out)
+}
+
+fn append(out: &mut Vec<u8>, packed: &[u8]) {
+    // A block of 8 MiB cannot grow beyond 4 GiB.
+    out.extend_from_slice(&u32::try_from(packed.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(packed);
 }
 
 /// The content of a legacy frame.

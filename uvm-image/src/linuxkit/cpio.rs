@@ -54,6 +54,7 @@ pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool
     let items = read(tar, wanted)?;
     let (owners, mut files) = names(&items)?;
     let mut out = Counted { out, written: 0 };
+    let mut buffer = vec![0; 1 << 18];
     for (item, owner) in items.iter().zip(&owners) {
         let Some(names) = files.get_mut(owner) else { continue };
         names.left -= 1;
@@ -64,10 +65,7 @@ pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool
             out.write_all(&source.entry.link)?;
         } else if size > 0 {
             tar.seek(SeekFrom::Start(source.data))?;
-            let copied = io::copy(&mut tar.take(size.into()), &mut out)?;
-            if copied != u64::from(size) {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
+            copy(tar, size as usize, &mut out, &mut buffer)?;
         }
         out.pad(4)?;
     }
@@ -75,6 +73,17 @@ pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool
     newc::header(&mut out, &Header { inode, ..Header::default() }, TRAILER)?;
     out.pad(512)?;
     Ok(out.out.flush()?)
+}
+
+/// Copies `left` bytes by way of `buffer`.
+fn copy(tar: &mut File, mut left: usize, out: &mut impl Write, buffer: &mut [u8]) -> io::Result<()> {
+    while left > 0 {
+        let part = left.min(buffer.len());
+        tar.read_exact(&mut buffer[..part])?;
+        out.write_all(&buffer[..part])?;
+        left -= part;
+    }
+    Ok(())
 }
 
 fn read(tar: &mut File, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Item>, CpioError> {

@@ -229,8 +229,11 @@ pub struct StreamRoot(RefCell<File>);
 
 impl Root for StreamRoot {
     fn cpio(&self) -> io::Result<Vec<u8>> {
-        let mut archive = Vec::new();
-        cpio::write(&mut self.0.borrow_mut(), &mut archive, &|_| true).map_err(io::Error::other)?;
+        let mut tar = self.0.borrow_mut();
+        // An archive of the same files in the other format is no larger.
+        let size = usize::try_from(tar.metadata()?.len()).unwrap_or_default();
+        let mut archive = Vec::with_capacity(size);
+        cpio::write(&mut tar, &mut archive, &|_| true).map_err(io::Error::other)?;
         Ok(archive)
     }
 
