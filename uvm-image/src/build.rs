@@ -13,6 +13,7 @@ use crate::interrupt::Unfinished;
 use crate::kernel;
 use crate::modules::table::ROOTS;
 use crate::outputs::{OutputError, Staging};
+use crate::progress::{Progress, Unit};
 use crate::report::Report;
 use crate::selection::{Selection, SelectionError};
 use crate::versions;
@@ -58,6 +59,8 @@ pub struct Options {
     pub write: write::Options,
     /// What goes when the program is ended early.
     pub unfinished: Unfinished,
+    /// Who hears how far it has come.
+    pub progress: Progress,
 }
 
 /// Why there are no boot files.
@@ -112,9 +115,12 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
         KernelSource::Debian => cache.newest_kernel()?,
         KernelSource::Path(path) => path.clone(),
     };
+    let unpacking = options.progress.task("reading the kernel", None, Unit::Steps);
     let kernel = select(&source, cache)?;
+    drop(unpacking);
 
     let tree = layout::tree(&agent, &kernel, busybox.as_ref());
+    let writing = options.progress.task("writing boot files", None, Unit::Steps);
     let mut files = write::files(&kernel, &tree, &options.write)?;
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
@@ -123,6 +129,7 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let mut staging = Staging::new(&options.output, &options.unfinished)?;
     staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
     staging.finish()?;
+    drop(writing);
     Ok(report)
 }
 
@@ -136,16 +143,20 @@ fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &
             "initrd.img" => format!(" ({})", kernel.packing().name()),
             _ => String::new(),
         };
-        report.row(format!("{}{remark}", file.name), file.bytes.len());
+        report.row(format!("{}{remark}", file.name), size(&file.bytes));
     }
-    report.row("in the root: guest agent", agent.bytes.len());
+    report.row("in the root: guest agent", size(&agent.bytes));
     if kernel.module_count() > 0 {
-        report.row(format!("in the root: {} modules", kernel.module_count()), kernel.module_bytes());
+        report.row(format!("in the root: {} modules", kernel.module_count()), kernel.module_bytes() as u64);
     }
     if let Some(busybox) = busybox {
-        report.row("in the root: busybox", busybox.bytes.len());
+        report.row("in the root: busybox", size(&busybox.bytes));
     }
     report
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    bytes.len() as u64
 }
 
 /// What a utility VM needs of the kernel at `source`, from the cache if it was selected before.
@@ -212,6 +223,7 @@ mod tests {
             debug: false,
             write,
             unfinished: Unfinished::default(),
+            progress: Progress::default(),
         };
         Bench { cache: Cache::at(cache), options, dir }
     }

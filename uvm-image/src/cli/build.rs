@@ -115,7 +115,14 @@ impl Build {
             fs::metadata(cache).with_context(|| format!("cannot use the cache {}", cache.display()))?;
         }
         let (store, scratch) = (Store::open(place)?, Store::open(scratch)?);
-        Ok(Images { store, caches: self.cache.clone(), platform, registry, scratch })
+        Ok(Images {
+            store,
+            caches: self.cache.clone(),
+            platform,
+            registry,
+            progress: self.making.progress(),
+            scratch,
+        })
     }
 
     fn options(self, images: &Images, scratch: &Path, unfinished: &Unfinished) -> Result<Options> {
@@ -136,6 +143,7 @@ impl Build {
             name: self.name.unwrap_or_else(|| load::output_name(&self.files)),
             outputs,
             agent: self.making.agent()?,
+            progress: self.making.progress(),
             sbom: !self.no_sbom,
             write: self.making.options(BTreeSet::new())?,
             latest: latest.and_then(|latest| i64::try_from(latest).ok()),

@@ -66,6 +66,7 @@ impl Default {
             output: self.output,
             kernel: self.kernel,
             agent: self.making.agent()?,
+            progress: self.making.progress(),
             debug: self.debug,
             write: self.making.options(formats)?,
             unfinished: unfinished.clone(),

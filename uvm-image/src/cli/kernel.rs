@@ -11,7 +11,8 @@ use uvm_image::kernel::build::Options;
 use uvm_image::kernel::check::{self, Findings, Strictness};
 use uvm_image::kernel::fragment::{self, LCOW_CONFIG, Setting};
 use uvm_image::kernel::{self, source};
-use uvm_image::progress::{Progress, Style};
+
+use super::making::Shown;
 
 /// The tailored kernel: build it, explain its configuration, check any kernel against it.
 #[derive(Debug, Subcommand)]
@@ -59,9 +60,8 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// How progress is shown on stderr: auto, none, json
-    #[arg(long, value_name = "STYLE", default_value = "auto")]
-    progress: Style,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 impl Build {
@@ -70,7 +70,7 @@ impl Build {
             source: self.source,
             allow_new: self.allow_new,
             jobs: self.jobs,
-            progress: Progress::new(self.progress),
+            progress: self.shown.progress(),
             unfinished: unfinished.clone(),
         };
         let known = source::known();

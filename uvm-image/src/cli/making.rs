@@ -7,9 +7,24 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use uvm_image::formats::{Format, Target, write};
+use uvm_image::progress::{Progress, Style};
 use uvm_image::report::Report;
 
 use super::beside::or_beside;
+
+/// How work that takes long is shown.
+#[derive(Debug, Args)]
+pub(super) struct Shown {
+    /// How progress is shown on stderr: auto (bars at a terminal, else nothing), plain, json, none
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    progress: Style,
+}
+
+impl Shown {
+    pub(super) fn progress(&self) -> Progress {
+        Progress::new(self.progress)
+    }
+}
 
 /// Options of everything that makes boot files with the guest agent.
 #[derive(Debug, Args)]
@@ -33,12 +48,20 @@ pub(super) struct Making {
     /// The EFI stub of uvm.vhdx and unified.efi [default: that of the package systemd-boot-efi]
     #[arg(long, value_name = "FILE")]
     efi_stub: Option<PathBuf>,
+
+    #[command(flatten)]
+    shown: Shown,
 }
 
 impl Making {
     /// The agent's file.
     pub(super) fn agent(&self) -> Result<PathBuf> {
         or_beside(self.agent.clone(), "guest-agent")
+    }
+
+    /// How far it has come, as the user wants to see it.
+    pub(super) fn progress(&self) -> Progress {
+        self.shown.progress()
     }
 
     /// How `formats` are written.

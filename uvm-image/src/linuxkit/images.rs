@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
-use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
+use lcow_oci::model::Descriptor;
+use lcow_oci::registry::{Observer, PullError, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
 use lcow_oci::{Digest, Platform, Reference, ReferenceError};
+
+use crate::progress::{Progress, Task, Unit};
 
 /// Where images come from.
 pub struct Images {
@@ -21,6 +24,8 @@ pub struct Images {
     pub platform: Platform,
     /// Asked for what is nowhere else, if there is one.
     pub registry: Option<Registry>,
+    /// Who hears how far pulls have come.
+    pub progress: Progress,
     /// A place for what is made of directories and archives of files.
     pub scratch: Store,
 }
@@ -175,8 +180,10 @@ impl Images {
     }
 
     fn pull(&self, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
+        let task = self.progress.task(format!("pulling {reference}"), Some(0), Unit::Bytes);
+        let pulling = Pulling(task);
         let request = Request { reference, platform: self.platform.clone() };
-        match pull(&self.store, registry, &request, &Quiet, None) {
+        match pull(&self.store, registry, &request, &pulling, None) {
             Ok(_) => Ok(()),
             Err(PullError::Platform { found, .. }) => Err(self.other_platform(&reference.to_string(), found)),
             Err(source) => Err(ImageError::Pull { name: reference.to_string(), source: Box::new(source) }),
@@ -208,6 +215,23 @@ impl Images {
             source: Box::new(source),
         })?;
         Ok(Found { name: name.to_owned(), image: self.scratch.get(&reference)?, store: self.scratch.clone() })
+    }
+}
+
+/// Tells of a pull.
+struct Pulling(Task);
+
+impl Observer for Pulling {
+    fn layers(&self, layers: &[Descriptor]) {
+        self.0.lengthen(layers.iter().map(|layer| layer.size).sum());
+    }
+
+    fn present(&self, layer: &Descriptor) {
+        self.0.add(layer.size);
+    }
+
+    fn bytes(&self, _layer: &Descriptor, count: u64) {
+        self.0.add(count);
     }
 }
 

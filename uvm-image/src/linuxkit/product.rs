@@ -1,6 +1,7 @@
 //! Our own outputs of a description: its root with the guest agent, and its kernel with what a utility VM needs of it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 
 use super::assemble::{AssembleError, Assembly, Wanted};
+use super::build::Options;
 use super::cpio;
 use super::kernel::KernelFiles;
 use super::stream::{Origin, Stream};
@@ -19,6 +21,7 @@ use crate::kernel;
 use crate::kernel::bzimage;
 use crate::kernel::config::KernelConfig;
 use crate::modules::table::{Need, Platform, ROOTS, Root as Module, Stage};
+use crate::progress::Unit;
 use crate::selection::{Selection, SelectionError};
 
 /// Why our outputs cannot be made.
@@ -91,36 +94,32 @@ pub struct Product {
     pub agent: Option<Agent>,
     /// How many entries have extended attributes.
     pub attributes: usize,
+    /// Bytes of all files by what they come from.
+    pub sizes: BTreeMap<String, u64>,
 }
 
-/// Makes the root of `assembly`; `agent` is the agent's binary, no time is after `latest`, `scratch` has space for
-/// temporary files.
-pub fn make(
-    assembly: &Assembly,
-    agent: &Path,
-    sbom: bool,
-    latest: Option<i64>,
-    scratch: &Path,
-) -> Result<Product, ProductError> {
+/// Makes the root of `assembly` as `options` say.
+pub fn make(assembly: &Assembly, options: &Options) -> Result<Product, ProductError> {
     let files = assembly.kernel.as_ref().ok_or(ProductError::NoKernel)?;
     let more: Vec<String> =
         assembly.loaded.description.lcow.modules.iter().map(|name| name.replace('-', "_")).collect();
-    let kernel = select(files, &more, scratch)?;
-    let mut out = Stream::new(latest).map_err(AssembleError::Write)?;
-    assembly.write(Wanted { kernel: false, sbom, dockerfile: false }, &mut out)?;
+    let kernel = select(files, &more, &options.scratch)?;
+    let task = options.progress.task("unpacking", None, Unit::Bytes);
+    let mut out = Stream::new(options.latest, task).map_err(AssembleError::Write)?;
+    assembly.write(Wanted { kernel: false, sbom: options.sbom, dockerfile: false }, &mut out)?;
     let has_init = out.contains("init") || out.contains("bin/gcs");
     let wanted = assembly.loaded.description.lcow.agent;
     if wanted == Some(false) && !has_init {
         return Err(ProductError::NoInit);
     }
-    let agent = if wanted.unwrap_or(!has_init) { Some(Agent::read(agent)?) } else { None };
+    let agent = if wanted.unwrap_or(!has_init) { Some(Agent::read(&options.agent)?) } else { None };
     match &agent {
         Some(agent) => add(&layout::tree(agent, &kernel, None), &mut out).map_err(AssembleError::Write)?,
         None => files.write_missing_modules(&mut out).map_err(AssembleError::Kernel)?,
     }
-    let attributes = out.attributes();
+    let (attributes, sizes) = (out.attributes(), out.sizes().clone());
     let root = StreamRoot(RefCell::new(out.finish().map_err(AssembleError::Write)?));
-    Ok(Product { kernel, root, agent, attributes })
+    Ok(Product { kernel, root, agent, attributes, sizes })
 }
 
 /// Adds the agent's tree: its own files over those of images, everything else where images have nothing.

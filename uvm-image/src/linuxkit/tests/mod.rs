@@ -117,6 +117,7 @@ impl Bench {
             caches: vec![self.dir.path().join("cache")],
             platform: self.platform.clone(),
             registry: None,
+            progress: crate::progress::Progress::default(),
             scratch: Store::open(self.dir.path().join("scratch"))?,
         };
         let outputs: BTreeSet<_> = outputs.iter().map(|name| name.parse().unwrap()).collect();
@@ -129,6 +130,7 @@ impl Bench {
             write: write::Options::default(),
             latest: self.latest,
             scratch: self.dir.path().to_owned(),
+            progress: crate::progress::Progress::default(),
             unfinished: crate::interrupt::Unfinished::default(),
         };
         Ok(build(load::load(&described)?, &images, &options)?)
