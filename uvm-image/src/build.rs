@@ -1,11 +1,15 @@
 //! `uvm-build default`: from a kernel package and the agent to a directory of boot files.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use crate::cache::{Cache, CacheError, selection_key};
 use crate::formats::write::{self, FormatError, Output};
+use crate::hex::hex;
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::busybox::{BUSYBOX, Busybox, BusyboxError};
 use crate::initrd::layout;
@@ -15,6 +19,7 @@ use crate::modules::table::ROOTS;
 use crate::outputs::{OutputError, Staging};
 use crate::progress::{Progress, Unit};
 use crate::report::Report;
+use crate::sbom::{self, Package, Part};
 use crate::selection::{Selection, SelectionError};
 use crate::versions;
 
@@ -57,6 +62,8 @@ pub struct Options {
     pub debug: bool,
     /// What is written.
     pub write: write::Options,
+    /// Whether a file lists what is in them.
+    pub sbom: bool,
     /// What goes when the program is ended early.
     pub unfinished: Unfinished,
     /// Who hears how far it has come.
@@ -126,11 +133,44 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
     let report = report(&kernel, &agent, busybox.as_ref(), &files);
     files.push(Output { name: "versions.txt", bytes: versions.into_bytes() });
+    if options.sbom {
+        let parts = parts(&source, &kernel, &agent, busybox.as_ref(), options)?;
+        files.push(Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
+    }
     let mut staging = Staging::new(&options.output, &options.unfinished)?;
     staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
     staging.finish()?;
     drop(writing);
     Ok(report)
+}
+
+/// What is in the boot files: the kernel and the package it comes from, the agent, the stub, busybox.
+fn parts(
+    source: &Path,
+    kernel: &Selection,
+    agent: &Agent,
+    busybox: Option<&Busybox>,
+    options: &Options,
+) -> Result<Vec<Part>, BuildError> {
+    let mut parts = write::parts(kernel, Some(agent), &options.write)?;
+    // The tailored kernel says what it was made of, in the directory where it is kept.
+    if let Ok(made_of) = fs::read_to_string(source.join("made-of.txt")) {
+        parts[0].package.source = Some(made_of.trim_end().replace('\n', ", "));
+    }
+    if let Some(mut package) = Package::of_deb(source) {
+        package.sha256 = Some(sha256_of(source)?);
+        parts.push(package.into());
+    }
+    if let Some(busybox) = busybox {
+        let version = sbom::stated(&busybox.bytes, b"BusyBox v", b' ').map(str::to_owned);
+        parts.push(Package::of_file("busybox", version, &busybox.bytes).into());
+    }
+    Ok(parts)
+}
+
+fn sha256_of(path: &Path) -> Result<String, BuildError> {
+    let fault = |source| BuildError::KernelSource { path: path.to_owned(), source };
+    Ok(hex(&Sha256::digest(fs::read(path).map_err(fault)?)))
 }
 
 /// How large everything became, file by file and then by component.
@@ -184,7 +224,6 @@ fn select(source: &Path, cache: &Cache) -> Result<Selection, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
     use crate::compression::Compression;
@@ -222,6 +261,7 @@ mod tests {
             agent,
             debug: false,
             write,
+            sbom: true,
             unfinished: Unfinished::default(),
             progress: Progress::default(),
         };
@@ -236,8 +276,15 @@ mod tests {
         assert_eq!(read("kernel"), read("bootx64.efi"));
         assert_eq!(read("vmlinux"), testing::vmlinux(true));
         let sums = String::from_utf8(read("SHA256SUMS")).unwrap();
-        assert_eq!(sums.lines().count(), 5, "{sums}");
+        assert_eq!(sums.lines().count(), 6, "{sums}");
         assert!(String::from_utf8(read("versions.txt")).unwrap().contains("kernel-pvh=yes\nmodules=2\n"));
+        let sbom: serde_json::Value = serde_json::from_slice(&read("sbom.spdx.json")).unwrap();
+        let names: Vec<&str> =
+            sbom["packages"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["linux", "guest-agent", "linux-image-6.1.0"]);
+        assert_eq!(sbom["packages"][2]["versionInfo"], "6.1-1");
+        let sum = sums.lines().find(|line| line.ends_with("  kernel")).unwrap().split(' ').next().unwrap();
+        assert_eq!(sbom["packages"][0]["checksums"][0]["checksumValue"], sum);
         let first = read("initrd.img");
         let archive = Compression::Lz4Legacy.decompress(&first).unwrap();
         let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());

@@ -30,6 +30,7 @@ pub mod newc;
 pub mod outputs;
 pub mod progress;
 pub mod report;
+pub mod sbom;
 pub mod selection;
 pub mod versions;
 

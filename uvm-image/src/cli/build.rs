@@ -66,10 +66,6 @@ pub(crate) struct Build {
     #[arg(long, value_name = "MIRROR", env = "LINUXKIT_MIRROR", default_value = "")]
     mirror: String,
 
-    /// Leave sbom.spdx.json out of the root
-    #[arg(long)]
-    no_sbom: bool,
-
     /// Print the merged description and build nothing
     #[arg(long)]
     dry_run: bool,
@@ -144,7 +140,7 @@ impl Build {
             outputs,
             agent: self.making.agent()?,
             progress: self.making.progress(),
-            sbom: !self.no_sbom,
+            sbom: self.making.sbom(),
             write: self.making.options(BTreeSet::new())?,
             latest: latest.and_then(|latest| i64::try_from(latest).ok()),
             scratch: scratch.to_owned(),

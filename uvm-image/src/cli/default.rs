@@ -28,7 +28,7 @@ Written to the directory, all or nothing:
                 a stock host boots from it as soon as it is in its folder
   uvm-vhdx      uvm.vhdx, a whole disk (GPT, EFI system partition, root) that UEFI firmware boots
   unified-efi   unified.efi, kernel, command line and initrd in one EFI program
-  always        versions.txt, what they were made of; SHA256SUMS";
+  always        versions.txt and sbom.spdx.json (SPDX), what they were made of; SHA256SUMS";
 
 /// Make the product's own boot files: a kernel and the guest agent.
 #[derive(Debug, Args)]
@@ -66,6 +66,7 @@ impl Default {
             output: self.output,
             kernel: self.kernel,
             agent: self.making.agent()?,
+            sbom: self.making.sbom(),
             progress: self.making.progress(),
             debug: self.debug,
             write: self.making.options(formats)?,

@@ -49,6 +49,10 @@ pub(super) struct Making {
     #[arg(long, value_name = "FILE")]
     efi_stub: Option<PathBuf>,
 
+    /// Leave out sbom.spdx.json, the list of what is in the boot files and in the root
+    #[arg(long)]
+    no_sbom: bool,
+
     #[command(flatten)]
     shown: Shown,
 }
@@ -57,6 +61,11 @@ impl Making {
     /// The agent's file.
     pub(super) fn agent(&self) -> Result<PathBuf> {
         or_beside(self.agent.clone(), "guest-agent")
+    }
+
+    /// Whether what is in them is listed.
+    pub(super) fn sbom(&self) -> bool {
+        !self.no_sbom
     }
 
     /// How far it has come, as the user wants to see it.

@@ -10,6 +10,8 @@ use super::root_options::{self, CannotBoot, Wanted};
 use super::uvm_vhdx::{self, Contents, UvmVhdxError};
 use super::{Format, Target, command_line};
 use crate::efi::unified::{self, Parts, UnifiedError};
+use crate::initrd::agent::Agent;
+use crate::sbom::{self, Package, Part};
 use crate::selection::Selection;
 
 /// The text of `/etc/os-release` in boot programs.
@@ -87,6 +89,28 @@ struct Writer<'a> {
     root: &'a dyn Root,
     options: &'a Options,
     initrd: Option<Vec<u8>>,
+}
+
+/// The stub that the formats of `options` have in them.
+fn stub_part(options: &Options) -> Result<Option<Part>, FormatError> {
+    let has = [Format::UvmVhdx, Format::UnifiedEfi].iter().any(|format| options.formats.contains(format));
+    if !has {
+        return Ok(None);
+    }
+    let bytes = unified::stub(&options.efi_stub)?;
+    let version = sbom::stated(&bytes, b"LoaderInfo: systemd-stub ", b' ').map(str::to_owned);
+    Ok(Some(Package::of_file("systemd-stub", version, &bytes).into()))
+}
+
+/// The list of what is in boot files of `kernel` with `agent`.
+pub fn parts(kernel: &Selection, agent: Option<&Agent>, options: &Options) -> Result<Vec<Part>, FormatError> {
+    let mut parts: Vec<Part> =
+        vec![Package::of_file("linux", Some(kernel.release.clone()), &kernel.kernel).into()];
+    parts.extend(
+        agent.map(|agent| Package::of_file("guest-agent", agent.version.clone(), &agent.bytes).into()),
+    );
+    parts.extend(stub_part(options)?);
+    Ok(parts)
 }
 
 /// The files of `options`' formats, in the order of the formats.

@@ -15,11 +15,11 @@ use super::kernel::{KernelError, KernelFiles};
 use super::load::Loaded;
 use super::mounts::Volumes;
 use super::runtime::{Root, runtime};
-use super::sbom;
 use super::spec::{self, SpecError};
 use super::stream::{Origin, Stream};
 use super::unpack::{Resolver, Unpack, UnpackError};
 use super::volumes::{self, VolumeError};
+use crate::sbom::{self, Part};
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,12 @@ impl Assembly {
         Ok(Self { loaded, kernel, images, ids, volumes })
     }
 
+    /// All images, that of the kernel first.
+    pub fn parts(&self) -> Vec<Part> {
+        let kernel = self.kernel.iter().map(|kernel| kernel.part.clone());
+        kernel.chain(self.images().map(Found::part)).collect()
+    }
+
     /// The images, by the names the description has for them.
     pub fn images(&self) -> impl Iterator<Item = &Found> {
         self.images.values()
@@ -147,7 +153,7 @@ impl Assembly {
             out.file(&origin("docker"), "Dockerfile", 0o644, DOCKERFILE.as_bytes())?;
         }
         if wanted.sbom {
-            let text = sbom::document(self.images());
+            let text = sbom::text(&self.parts());
             out.file(&origin("sbom"), "sbom.spdx.json", 0o644, text.as_bytes())?;
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::interrupt::Unfinished;
 use crate::outputs::{OutputError, Staging};
 use crate::progress::{Progress, Unit};
 use crate::report::Report;
+use crate::sbom;
 use crate::versions;
 
 /// An output: LinuxKit's or ours.
@@ -72,7 +73,7 @@ pub struct Options {
     pub outputs: BTreeSet<Output>,
     /// The agent's binary.
     pub agent: PathBuf,
-    /// Whether the root lists what is in it.
+    /// Whether the root, and a file beside our outputs, list what is in it.
     pub sbom: bool,
     /// How our outputs are written; the formats in it do not count.
     pub write: write::Options,
@@ -194,6 +195,11 @@ fn product(
     }
     let versions = versions_of(&product, assembly);
     files.push(write::Output { name: "versions.txt", bytes: versions.into_bytes() });
+    if options.sbom {
+        let mut parts = write::parts(&product.kernel, product.agent.as_ref(), &write)?;
+        parts.extend(assembly.parts());
+        files.push(write::Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
+    }
     staging.boot_files(&files.iter().map(write::Output::named).collect::<Vec<_>>())?;
     drop(writing);
     Ok(())

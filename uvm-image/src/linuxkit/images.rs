@@ -12,7 +12,11 @@ use lcow_oci::registry::{Observer, PullError, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
 use lcow_oci::{Digest, Platform, Reference, ReferenceError};
 
+use serde_json::Value;
+
+use super::attestation::{self, AttestationError};
 use crate::progress::{Progress, Task, Unit};
+use crate::sbom::{Package, Part};
 
 /// Where images come from.
 pub struct Images {
@@ -75,6 +79,14 @@ pub enum ImageError {
         /// Why.
         source: Box<LoadError>,
     },
+    /// What was said about it cannot be read.
+    #[error("cannot read what was attested of {name}")]
+    Attestation {
+        /// The image.
+        name: String,
+        /// Why.
+        source: AttestationError,
+    },
     /// A registry does not give it.
     #[error("cannot pull {name}")]
     Pull {
@@ -113,6 +125,8 @@ pub struct Found {
     pub name: String,
     /// Its parts.
     pub image: Image,
+    /// SPDX documents about it.
+    pub documents: Vec<Value>,
     store: Store,
 }
 
@@ -125,6 +139,16 @@ impl Found {
     /// One of its layers, counted from the lowest.
     pub fn layer(&self, at: usize) -> Result<LayerReader, StoreError> {
         self.store.open_layer(&self.image, at)
+    }
+
+    /// It in a list of what is in boot files.
+    pub fn part(&self) -> Part {
+        let package = Package {
+            name: self.name.clone(),
+            version: Some(self.image.digest.to_string()),
+            ..Package::default()
+        };
+        Part { package, documents: self.documents.clone() }
     }
 
     /// One of its blobs.
@@ -153,7 +177,13 @@ impl Images {
             let only = Some(reference.clone());
             let options = load::Options { name: None, platform: self.platform.clone(), only };
             match load::load(&self.store, place, &options) {
-                Ok(_) => return self.stored(name, &reference),
+                Ok(_) => {
+                    let mut found = self.stored(name, &reference)?;
+                    let documents = attestation::documents(place, &reference, &found.image.digest);
+                    found.documents = documents
+                        .map_err(|source| ImageError::Attestation { name: name.to_owned(), source })?;
+                    return Ok(found);
+                }
                 Err(LoadError::Unknown { .. }) => {}
                 Err(LoadError::Platform { found, .. }) => return Err(self.other_platform(name, found)),
                 Err(source) => {
@@ -176,7 +206,7 @@ impl Images {
         if !self.platform.accepts(&image.config.platform) {
             return Err(self.other_platform(name, vec![image.config.platform.to_string()]));
         }
-        Ok(Found { name: name.to_owned(), image, store: self.store.clone() })
+        Ok(Found { name: name.to_owned(), image, documents: Vec::new(), store: self.store.clone() })
     }
 
     fn pull(&self, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
@@ -214,7 +244,8 @@ impl Images {
             place: path.to_owned(),
             source: Box::new(source),
         })?;
-        Ok(Found { name: name.to_owned(), image: self.scratch.get(&reference)?, store: self.scratch.clone() })
+        let (image, store) = (self.scratch.get(&reference)?, self.scratch.clone());
+        Ok(Found { name: name.to_owned(), image, documents: Vec::new(), store })
     }
 }
 

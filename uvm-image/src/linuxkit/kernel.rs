@@ -13,6 +13,7 @@ use super::stream::{Origin, Stream};
 use super::unpack::UnpackError;
 use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
 use crate::kernel::config::KernelConfig;
+use crate::sbom::Part;
 
 /// Why there is no kernel.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,8 @@ pub struct KernelFiles {
     pub ucode: Option<Vec<u8>>,
     /// The command line.
     pub cmdline: String,
+    /// The image in a list of what is in boot files.
+    pub part: Part,
     vmlinux: OnceCell<Vmlinux>,
 }
 
@@ -96,7 +99,17 @@ impl KernelFiles {
         }
         let kernel_bytes = binary.ok_or_else(|| missing("kernel", kernel.binary()))?;
         let (image, cmdline) = (found.name.clone(), kernel.cmdline.clone());
-        Ok(Self { image, mode, kernel: kernel_bytes, config, tar, ucode, cmdline, vmlinux: OnceCell::new() })
+        Ok(Self {
+            image,
+            mode,
+            kernel: kernel_bytes,
+            config,
+            tar,
+            ucode,
+            cmdline,
+            part: found.part(),
+            vmlinux: OnceCell::new(),
+        })
     }
 
     /// The kernel inside the image, which is unpacked once.

@@ -5,6 +5,7 @@
 //! [`spec`] and [`runtime`] for its containers; [`native`] makes LinuxKit's outputs of that.
 
 pub mod assemble;
+pub mod attestation;
 pub mod build;
 pub mod capabilities;
 pub mod config;
@@ -22,7 +23,6 @@ pub mod node;
 pub mod package;
 pub mod product;
 pub mod runtime;
-pub mod sbom;
 pub mod schema;
 pub mod spec;
 pub mod stream;

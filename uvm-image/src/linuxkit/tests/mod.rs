@@ -6,6 +6,7 @@ mod native;
 mod examples;
 mod layers;
 mod product;
+mod sbom;
 mod shapes;
 mod sources;
 
@@ -34,6 +35,7 @@ pub(super) struct Bench {
     pub dir: tempfile::TempDir,
     pub platform: Platform,
     pub latest: Option<i64>,
+    pub sbom: bool,
 }
 
 /// An image with these files, each in a layer of its own.
@@ -88,7 +90,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         write_layout(&dir.path().join("cache"), images).unwrap();
         fs::write(dir.path().join("guest-agent"), testing::static_program()).unwrap();
-        Self { dir, platform: linux("amd64"), latest: None }
+        Self { dir, platform: linux("amd64"), latest: None, sbom: false }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -126,7 +128,7 @@ impl Bench {
             name: "x".into(),
             outputs,
             agent: self.dir.path().join("guest-agent"),
-            sbom: false,
+            sbom: self.sbom,
             write: write::Options::default(),
             latest: self.latest,
             scratch: self.dir.path().to_owned(),
