@@ -3,6 +3,7 @@
 
 mod boot_files;
 mod containers;
+mod descriptions;
 mod disks;
 mod home;
 // Also what the library's own tests pull from.
@@ -65,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         ("signals", signals::TESTS),
         ("terminal", terminal::TESTS),
         ("boot_files", boot_files::TESTS),
+        ("descriptions", descriptions::TESTS),
         ("disks", disks::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));

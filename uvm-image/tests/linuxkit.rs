@@ -159,3 +159,27 @@ fn progress_is_for_whoever_asks() {
     let list = Command::new("tar").arg("-tf").arg(dir.path().join("x.tar")).output().unwrap();
     assert!(text(&list.stdout).contains("etc/key\n") && !text(&list.stdout).contains("etc/no"));
 }
+
+#[test]
+fn what_linuxkit_has_and_we_do_not_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yml"), "init: []\n").unwrap();
+    fs::write(dir.path().join("empty.yml"), "").unwrap();
+    for (words, expected) in [
+        (&["a.yml", "--input-tar", "old.tar"][..], "--input-tar is LinuxKit's"),
+        (&["a.yml", "--docker"], "--cache takes what `docker save` writes"),
+        (&["a.yml", "--size", "1024M"], "disks are as large as what is in them"),
+        (&["a.yml", "--o", "-"], "-o DIR"),
+        (&["a.yml", "--sbom-current-time"], "equal inputs give equal bytes"),
+        (&["a.yml", "--sbom-output", "x"], "beside the boot files"),
+        (&["https://example.com/a.yml"], "descriptions are not fetched"),
+        (&["a.yml", "-f", "qcow2-bios"], "there is no format qcow2-bios"),
+        (&["a.yml", "--arch", "s390x", "-f", "tar"], "there is no architecture s390x"),
+        (&["empty.yml", "-f", "tar"], "empty.yml"),
+    ] {
+        let output = uvm_build(dir.path(), words);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{words:?}: {said}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something was written");
+}

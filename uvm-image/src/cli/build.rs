@@ -16,6 +16,7 @@ use uvm_image::linuxkit::build::{self, Options, Output};
 use uvm_image::linuxkit::images::Images;
 use uvm_image::linuxkit::{files, load};
 
+use super::foreign::Foreign;
 use super::making::{Making, print, source_date_epoch};
 
 const EXAMPLE: &str = "\
@@ -38,7 +39,7 @@ pub(crate) struct Build {
     files: Vec<PathBuf>,
 
     /// Directory for the outputs; made if it is not there
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, alias = "dir", value_name = "DIR", default_value = ".")]
     output: PathBuf,
 
     /// What to write; may be given several times [default: lcow]
@@ -66,16 +67,24 @@ pub(crate) struct Build {
     #[arg(long, value_name = "MIRROR", env = "LINUXKIT_MIRROR", default_value = "")]
     mirror: String,
 
+    /// Unpack the kernel in LinuxKit's formats; for ours there is the format vmlinux
+    #[arg(long)]
+    decompress_kernel: bool,
+
     /// Print the merged description and build nothing
     #[arg(long)]
     dry_run: bool,
 
     #[command(flatten)]
     making: Making,
+
+    #[command(flatten)]
+    foreign: Foreign,
 }
 
 impl Build {
     pub(crate) fn run(self, unfinished: &Unfinished) -> Result<()> {
+        self.foreign.refuse()?;
         let loaded = load::load(&self.files)?;
         if self.dry_run {
             print!("{}", files::yaml(&loaded.document)?);
@@ -141,6 +150,7 @@ impl Build {
             agent: self.making.agent()?,
             progress: self.making.progress(),
             sbom: self.making.sbom(),
+            decompress_kernel: self.decompress_kernel,
             write: self.making.options(BTreeSet::new())?,
             latest: latest.and_then(|latest| i64::try_from(latest).ok()),
             scratch: scratch.to_owned(),

@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod default;
 pub(crate) mod disk;
+mod foreign;
 mod inspect;
 mod install;
 mod kernel;

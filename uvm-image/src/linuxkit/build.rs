@@ -13,6 +13,7 @@ use super::stream::Stream;
 use crate::formats::write::{self, FormatError};
 use crate::formats::{FORMATS, Format};
 use crate::interrupt::Unfinished;
+use crate::kernel::bzimage::BzImageError;
 use crate::outputs::{OutputError, Staging};
 use crate::progress::{Progress, Unit};
 use crate::report::Report;
@@ -75,6 +76,8 @@ pub struct Options {
     pub agent: PathBuf,
     /// Whether the root, and a file beside our outputs, list what is in it.
     pub sbom: bool,
+    /// Whether LinuxKit's outputs have the kernel unpacked.
+    pub decompress_kernel: bool,
     /// How our outputs are written; the formats in it do not count.
     pub write: write::Options,
     /// No time in an output is after this, in seconds since 1970.
@@ -102,6 +105,14 @@ pub enum BuildError {
     /// LinuxKit's.
     #[error(transparent)]
     Native(#[from] NativeError),
+    /// The kernel cannot be unpacked.
+    #[error("cannot unpack the kernel of {image}")]
+    Decompress {
+        /// Its image.
+        image: String,
+        /// Why.
+        source: BzImageError,
+    },
     /// Their files.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -113,7 +124,7 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
     if loaded.description.trust.is_some() {
         told.warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
     }
-    let assembly = Assembly::new(loaded, images)?;
+    let mut assembly = Assembly::new(loaded, images)?;
     let mut staging = Staging::new(&options.directory, &options.unfinished)?;
     let ours: BTreeSet<Format> = options
         .outputs
@@ -122,6 +133,10 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         .collect();
     if !ours.is_empty() {
         product(&assembly, ours, options, &mut staging, &mut told)?;
+    }
+    if let Some(kernel) = assembly.kernel.as_mut().filter(|_| options.decompress_kernel) {
+        let image = kernel.image.clone();
+        kernel.decompress().map_err(|source| BuildError::Decompress { image, source })?;
     }
     for output in &options.outputs {
         if let Output::Native(format) = output {

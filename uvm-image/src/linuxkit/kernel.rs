@@ -120,6 +120,15 @@ impl KernelFiles {
         }
     }
 
+    /// Replaces the image by the kernel inside.
+    pub fn decompress(&mut self) -> Result<(), BzImageError> {
+        self.vmlinux()?;
+        if let Some(vmlinux) = self.vmlinux.get() {
+            self.kernel.clone_from(&vmlinux.bytes);
+        }
+        Ok(())
+    }
+
     /// What the kernel says about itself, if it does.
     pub fn configuration(&self) -> Result<Option<KernelConfig>, BzImageError> {
         match &self.config {

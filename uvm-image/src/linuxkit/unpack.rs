@@ -57,17 +57,33 @@ pub enum Resolver {
 
 /// Alpine's list of packages.
 const PACKAGES: &str = "lib/apk/db/installed";
-const DROPPED: &[&str] = &[
-    ".dockerenv",
-    "Dockerfile",
-    "dev/console",
-    "dev/pts",
-    "dev/shm",
-    "etc/hostname",
-    "etc/hosts",
-    "etc/resolv.conf",
+const DROPPED: &[&str] = &[".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname"];
+
+/// What every root has, in LinuxKit's order, and what becomes of the image's own.
+const USUAL: &[(&str, Usual)] = &[
+    ("dev", Usual::Directory),
+    ("dev/pts", Usual::Directory),
+    ("dev/shm", Usual::Directory),
+    ("etc", Usual::Directory),
+    ("etc/hosts", Usual::Hosts),
+    ("etc/mtab", Usual::Mtab),
+    ("etc/resolv.conf", Usual::Resolver),
+    ("proc", Usual::Directory),
+    ("sys", Usual::Directory),
 ];
-const DIRECTORIES: &[&str] = &["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"];
+
+/// Something that every root has.
+#[derive(Clone, Copy)]
+enum Usual {
+    /// Comes again, behind the image's own.
+    Directory,
+    /// Takes the place of the image's own.
+    Hosts,
+    /// The image's own is kept.
+    Mtab,
+    /// Takes the place of the image's own.
+    Resolver,
+}
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 const NO_RESOLVER: &str = "\n# no resolv.conf configured\n";
 
@@ -88,13 +104,18 @@ pub struct Unpack<'a> {
 impl Unpack<'_> {
     /// Writes the image's files to `out`.
     pub fn run(mut self, out: &mut Stream) -> Result<(), UnpackError> {
-        let mut has_mtab = false;
+        let mut seen = Vec::new();
         flatten(self.image, &mut |mut entry, layer| {
             let path = String::from_utf8_lossy(&entry.path).into_owned();
             if DROPPED.contains(&&path[..]) {
                 return Ok(());
             }
-            has_mtab |= path == "etc/mtab";
+            if let Some((name, usual)) = USUAL.iter().find(|(name, _)| *name == path) {
+                seen.push(*name);
+                if matches!(usual, Usual::Hosts | Usual::Resolver) {
+                    return Ok(self.usual(name, *usual, out)?);
+                }
+            }
             if let (PACKAGES, Some(all)) = (&path[..], &mut self.packages) {
                 Data { reader: layer }.read_to_end(all)?;
                 return Ok(());
@@ -110,26 +131,25 @@ impl Unpack<'_> {
             }
             Ok(())
         })?;
-        Ok(self.usual(has_mtab, out)?)
+        for (name, usual) in USUAL {
+            if matches!(usual, Usual::Directory) || !seen.contains(name) {
+                self.usual(name, *usual, out)?;
+            }
+        }
+        Ok(())
     }
 
-    /// What every root has.
-    fn usual(&self, has_mtab: bool, out: &mut Stream) -> io::Result<()> {
-        let at = |path: &str| format!("{}{path}", self.prefix);
-        for path in DIRECTORIES {
-            out.directory(self.origin, &at(path))?;
-        }
-        out.file(self.origin, &at("etc/hosts"), 0o644, HOSTS.as_bytes())?;
-        if !has_mtab {
-            out.made(self.origin, Entry::symlink(at("etc/mtab"), "/proc/mounts"))?;
-        }
-        match self.resolver {
-            Resolver::Machine => {
-                let link = Entry::symlink(at("etc/resolv.conf"), "/run/resolvconf/resolv.conf");
-                out.made(self.origin, link)
+    fn usual(&self, name: &str, usual: Usual, out: &mut Stream) -> io::Result<()> {
+        let path = format!("{}{name}", self.prefix);
+        match (usual, self.resolver) {
+            (Usual::Directory, _) => out.directory(self.origin, &path),
+            (Usual::Hosts, _) => out.file(self.origin, &path, 0o644, HOSTS.as_bytes()),
+            (Usual::Mtab, _) => out.made(self.origin, Entry::symlink(path, "/proc/mounts")),
+            (Usual::Resolver, Resolver::Machine) => {
+                out.made(self.origin, Entry::symlink(path, "/run/resolvconf/resolv.conf"))
             }
-            Resolver::Container => {
-                out.file(self.origin, &at("etc/resolv.conf"), 0o644, NO_RESOLVER.as_bytes())
+            (Usual::Resolver, Resolver::Container) => {
+                out.file(self.origin, &path, 0o644, NO_RESOLVER.as_bytes())
             }
         }
     }

@@ -35,17 +35,19 @@ impl Golden {
     /// The files of a stub image below `prefix`, and what every root has.
     fn root(&mut self, image: &str, prefix: &str, machine: bool) -> &mut Self {
         self.line(&format!("- 0755 {prefix}bin/{image}"));
-        for name in ["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"] {
+        let known = |name: &&str| format!("{prefix}{name}");
+        self.directories.extend(["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"].iter().map(known));
+        for name in ["dev", "dev/pts", "dev/shm", "etc"] {
             self.line(&format!("d 0755 {prefix}{name}"));
-            self.directories.push(format!("{prefix}{name}"));
         }
         self.line(&format!("- 0644 {prefix}etc/hosts"));
         self.line(&format!("l 0777 {prefix}etc/mtab -> /proc/mounts"));
         if machine {
-            self.line("l 0777 etc/resolv.conf -> /run/resolvconf/resolv.conf")
+            self.line("l 0777 etc/resolv.conf -> /run/resolvconf/resolv.conf");
         } else {
-            self.line(&format!("- 0644 {prefix}etc/resolv.conf"))
+            self.line(&format!("- 0644 {prefix}etc/resolv.conf"));
         }
+        self.line(&format!("d 0755 {prefix}proc")).line(&format!("d 0755 {prefix}sys"))
     }
 
     fn init(&mut self, image: &str) -> &mut Self {

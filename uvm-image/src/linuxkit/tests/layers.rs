@@ -12,6 +12,7 @@ fn root(layers: Vec<LayerBuilder>) -> (Vec<String>, BTreeMap<String, Vec<u8>>) {
     bench.build("init: [i]\n", &["tar"]).unwrap();
     let tar = bench.read("x.tar");
     let lines = listing(&tar);
+    // Behind these comes what every root has.
     let end = lines.iter().position(|line| line == "d 0755 dev").unwrap();
     let content = entries(&tar).into_iter().take(end);
     let content = content.map(|(entry, data)| (String::from_utf8(entry.path).unwrap(), data)).collect();

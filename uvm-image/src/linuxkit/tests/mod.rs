@@ -36,6 +36,7 @@ pub(super) struct Bench {
     pub platform: Platform,
     pub latest: Option<i64>,
     pub sbom: bool,
+    pub decompress_kernel: bool,
 }
 
 /// An image with these files, each in a layer of its own.
@@ -90,7 +91,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         write_layout(&dir.path().join("cache"), images).unwrap();
         fs::write(dir.path().join("guest-agent"), testing::static_program()).unwrap();
-        Self { dir, platform: linux("amd64"), latest: None, sbom: false }
+        Self { dir, platform: linux("amd64"), latest: None, sbom: false, decompress_kernel: false }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -129,6 +130,7 @@ impl Bench {
             outputs,
             agent: self.dir.path().join("guest-agent"),
             sbom: self.sbom,
+            decompress_kernel: self.decompress_kernel,
             write: write::Options::default(),
             latest: self.latest,
             scratch: self.dir.path().to_owned(),
