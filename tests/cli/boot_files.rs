@@ -33,7 +33,7 @@ const ALL: &[&str] = &[
     "qemu",
 ];
 
-fn uvm_build(home: &Home, args: &[&str]) -> Result<Output> {
+pub(crate) fn uvm_build(home: &Home, args: &[&str]) -> Result<Output> {
     let program = home.beside_lcow("uvm-build")?;
     let mut command = Command::new(program);
     command.args(args);

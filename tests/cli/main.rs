@@ -4,6 +4,7 @@
 mod bad_sectors;
 mod boot_files;
 mod containers;
+mod descriptions;
 mod disks;
 mod home;
 // Also what the library's own tests pull from.
@@ -70,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         ("signals", signals::TESTS),
         ("terminal", terminal::TESTS),
         ("boot_files", boot_files::TESTS),
+        ("descriptions", descriptions::TESTS),
         ("disks", disks::TESTS),
         ("bad_sectors", bad_sectors::TESTS),
     ];

@@ -1,18 +1,25 @@
 //! `uvm-build default`: from a kernel package and the agent to a directory of boot files.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 use crate::cache::{Cache, CacheError, selection_key};
-use crate::formats::write::{self, FormatError};
+use crate::formats::write::{self, FormatError, Output};
+use crate::hex::hex;
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::busybox::{BUSYBOX, Busybox, BusyboxError};
 use crate::initrd::layout;
+use crate::interrupt::Unfinished;
 use crate::kernel;
 use crate::modules::table::ROOTS;
-use crate::outputs::{self, OutputError};
+use crate::outputs::{OutputError, Staging};
+use crate::progress::{Progress, Unit};
 use crate::report::Report;
+use crate::sbom::{self, Package, Part};
 use crate::selection::{Selection, SelectionError};
 use crate::versions;
 
@@ -55,6 +62,12 @@ pub struct Options {
     pub debug: bool,
     /// What is written.
     pub write: write::Options,
+    /// Whether a file lists what is in them.
+    pub sbom: bool,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
+    /// Who hears how far it has come.
+    pub progress: Progress,
 }
 
 /// Why there are no boot files.
@@ -109,22 +122,59 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
         KernelSource::Debian => cache.newest_kernel()?,
         KernelSource::Path(path) => path.clone(),
     };
+    let unpacking = options.progress.task("reading the kernel", None, Unit::Steps);
     let kernel = select(&source, cache)?;
+    drop(unpacking);
 
     let tree = layout::tree(&agent, &kernel, busybox.as_ref());
-    let files = write::files(&kernel, &tree, &options.write)?;
+    let writing = options.progress.task("writing boot files", None, Unit::Steps);
+    let mut files = write::files(&kernel, &tree, &options.write)?;
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
-    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
-    named.push(("versions.txt", versions.as_bytes()));
-    let sums = outputs::sums(&named);
-    named.push(("SHA256SUMS", sums.as_bytes()));
-    outputs::write(&options.output, &named)?;
-    Ok(report(&kernel, &agent, busybox.as_ref(), &files))
+    let report = report(&kernel, &agent, busybox.as_ref(), &files);
+    files.push(Output { name: "versions.txt", bytes: versions.into_bytes() });
+    if options.sbom {
+        let parts = parts(&source, &kernel, &agent, busybox.as_ref(), options)?;
+        files.push(Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
+    }
+    let mut staging = Staging::new(&options.output, &options.unfinished)?;
+    staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
+    staging.finish()?;
+    drop(writing);
+    Ok(report)
+}
+
+/// What is in the boot files: the kernel and the package it comes from, the agent, the stub, busybox.
+fn parts(
+    source: &Path,
+    kernel: &Selection,
+    agent: &Agent,
+    busybox: Option<&Busybox>,
+    options: &Options,
+) -> Result<Vec<Part>, BuildError> {
+    let mut parts = write::parts(kernel, Some(agent), &options.write)?;
+    // The tailored kernel says what it was made of, in the directory where it is kept.
+    if let Ok(made_of) = fs::read_to_string(source.join("made-of.txt")) {
+        parts[0].package.source = Some(made_of.trim_end().replace('\n', ", "));
+    }
+    if let Some(mut package) = Package::of_deb(source) {
+        package.sha256 = Some(sha256_of(source)?);
+        parts.push(package.into());
+    }
+    if let Some(busybox) = busybox {
+        let version = sbom::stated(&busybox.bytes, b"BusyBox v", b' ').map(str::to_owned);
+        parts.push(Package::of_file("busybox", version, &busybox.bytes).into());
+    }
+    Ok(parts)
+}
+
+fn sha256_of(path: &Path) -> Result<String, BuildError> {
+    let fault = |source| BuildError::KernelSource { path: path.to_owned(), source };
+    Ok(hex(&Sha256::digest(fs::read(path).map_err(fault)?)))
 }
 
 /// How large everything became, file by file and then by component.
-fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &[write::Output]) -> Report {
+fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &[Output]) -> Report {
     let mut report = Report::new(kernel.warnings.clone());
     for file in files {
         let remark = match file.name {
@@ -133,16 +183,20 @@ fn report(kernel: &Selection, agent: &Agent, busybox: Option<&Busybox>, files: &
             "initrd.img" => format!(" ({})", kernel.packing().name()),
             _ => String::new(),
         };
-        report.row(format!("{}{remark}", file.name), file.bytes.len());
+        report.row(format!("{}{remark}", file.name), size(&file.bytes));
     }
-    report.row("in the root: guest agent", agent.bytes.len());
+    report.row("in the root: guest agent", size(&agent.bytes));
     if kernel.module_count() > 0 {
-        report.row(format!("in the root: {} modules", kernel.module_count()), kernel.module_bytes());
+        report.row(format!("in the root: {} modules", kernel.module_count()), kernel.module_bytes() as u64);
     }
     if let Some(busybox) = busybox {
-        report.row("in the root: busybox", busybox.bytes.len());
+        report.row("in the root: busybox", size(&busybox.bytes));
     }
     report
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    bytes.len() as u64
 }
 
 /// What a utility VM needs of the kernel at `source`, from the cache if it was selected before.
@@ -170,7 +224,6 @@ fn select(source: &Path, cache: &Cache) -> Result<Selection, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
     use crate::compression::Compression;
@@ -202,7 +255,16 @@ mod tests {
         fs::write(&agent, testing::static_program()).unwrap();
         let output = dir.path().join("boot");
         let write = write::Options::default();
-        let options = Options { output, kernel: KernelSource::Debian, agent, debug: false, write };
+        let options = Options {
+            output,
+            kernel: KernelSource::Debian,
+            agent,
+            debug: false,
+            write,
+            sbom: true,
+            unfinished: Unfinished::default(),
+            progress: Progress::default(),
+        };
         Bench { cache: Cache::at(cache), options, dir }
     }
 
@@ -214,8 +276,15 @@ mod tests {
         assert_eq!(read("kernel"), read("bootx64.efi"));
         assert_eq!(read("vmlinux"), testing::vmlinux(true));
         let sums = String::from_utf8(read("SHA256SUMS")).unwrap();
-        assert_eq!(sums.lines().count(), 5, "{sums}");
+        assert_eq!(sums.lines().count(), 6, "{sums}");
         assert!(String::from_utf8(read("versions.txt")).unwrap().contains("kernel-pvh=yes\nmodules=2\n"));
+        let sbom: serde_json::Value = serde_json::from_slice(&read("sbom.spdx.json")).unwrap();
+        let names: Vec<&str> =
+            sbom["packages"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["linux", "guest-agent", "linux-image-6.1.0"]);
+        assert_eq!(sbom["packages"][2]["versionInfo"], "6.1-1");
+        let sum = sums.lines().find(|line| line.ends_with("  kernel")).unwrap().split(' ').next().unwrap();
+        assert_eq!(sbom["packages"][0]["checksums"][0]["checksumValue"], sum);
         let first = read("initrd.img");
         let archive = Compression::Lz4Legacy.decompress(&first).unwrap();
         let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());

@@ -148,7 +148,7 @@ impl Cache {
 }
 
 /// A key for what is selected from the package at `path`: it changes with the package, the table and this program.
-pub fn selection_key(path: &Path, roots: &[Root]) -> io::Result<String> {
+pub fn selection_key(path: &Path, roots: &[Root<'_>]) -> io::Result<String> {
     let meta = fs::metadata(path)?;
     let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let name = path.file_name().unwrap_or_default().display();

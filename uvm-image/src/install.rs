@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::formats::root_options::{self, Missing, Wanted};
+use crate::interrupt::Unfinished;
 use crate::kernel::{self, KernelError};
-use crate::outputs::{self, OutputError};
+use crate::outputs::{OutputError, Staging};
 
 /// A name in the host's folder, what it may be made of, and who looks for it.
 const NAMES: &[(&str, &[&str], &str)] = &[
@@ -62,7 +63,7 @@ pub struct Installed {
 }
 
 /// Copies the boot files in `from` to the folder `to`, all or none.
-pub fn install(from: &Path, to: &Path) -> Result<Installed, InstallError> {
+pub fn install(from: &Path, to: &Path, unfinished: &Unfinished) -> Result<Installed, InstallError> {
     let missing = if from.join("rootfs.vhd").is_file() { root_missing(from)? } else { Vec::new() };
     let mut contents = Vec::new();
     for (name, sources, who) in NAMES {
@@ -76,10 +77,10 @@ pub fn install(from: &Path, to: &Path) -> Result<Installed, InstallError> {
         return Err(InstallError::Incomplete(from.to_owned()));
     }
     let mode = if has("rootfs.vhd") { Mode::RootfsVhd } else { Mode::Initrd };
-    let mut files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes, _)| (*name, &bytes[..])).collect();
-    let sums = outputs::sums(&files);
-    files.push(("SHA256SUMS", sums.as_bytes()));
-    outputs::write(to, &files)?;
+    let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes, _)| (*name, &bytes[..])).collect();
+    let mut staging = Staging::new(to, unfinished)?;
+    staging.boot_files(&files)?;
+    staging.finish()?;
     // One that an earlier installation left would be preferred by hosts, whatever this one brought.
     if mode == Mode::Initrd {
         remove(&to.join("rootfs.vhd"))?;
@@ -130,7 +131,7 @@ mod tests {
         let config = format!("{LCOW_CONFIG}\nCONFIG_ND_CLAIM=y\n");
         let from = boot_files(&config, &["initrd.img", "vmlinux", "rootfs.vhd", "versions.txt"]);
         let to = from.path().join("Linux Containers");
-        let installed = install(from.path(), &to).unwrap();
+        let installed = install(from.path(), &to, &Unfinished::default()).unwrap();
         assert_eq!(installed.mode, Mode::RootfsVhd);
         assert!(installed.left_out.is_empty());
         assert_eq!(fs::read(to.join("bootx64.efi")).unwrap(), fs::read(from.path().join("kernel")).unwrap());
@@ -146,7 +147,7 @@ mod tests {
         let from = boot_files(&config, &["initrd.img", "rootfs.vhd"]);
         let to = tempfile::tempdir().unwrap();
         fs::write(to.path().join("rootfs.vhd"), "of an earlier installation").unwrap();
-        let installed = install(from.path(), to.path()).unwrap();
+        let installed = install(from.path(), to.path(), &Unfinished::default()).unwrap();
         assert_eq!((installed.mode, installed.left_out.len()), (Mode::Initrd, 1));
         assert!(!to.path().join("rootfs.vhd").exists());
     }
@@ -155,7 +156,7 @@ mod tests {
     fn half_a_set_is_refused() {
         let from = boot_files(LCOW_CONFIG, &[]);
         let to = from.path().join("to");
-        let error = install(from.path(), &to).unwrap_err().to_string();
+        let error = install(from.path(), &to, &Unfinished::default()).unwrap_err().to_string();
         assert!(error.contains("neither initrd.img nor rootfs.vhd"), "{error}");
         assert!(!to.exists());
     }

@@ -22,12 +22,15 @@ mod hex;
 pub mod initrd;
 pub mod inspect;
 pub mod install;
+pub mod interrupt;
 pub mod kernel;
 pub mod linuxkit;
 pub mod modules;
+pub mod newc;
 pub mod outputs;
 pub mod progress;
 pub mod report;
+pub mod sbom;
 pub mod selection;
 pub mod versions;
 

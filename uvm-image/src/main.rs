@@ -3,12 +3,30 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::Parser;
+use uvm_image::interrupt::Unfinished;
+
+/// What shells say of a program that SIGINT ended: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse_from(cli::disk::normalised(std::env::args_os())).run() {
+    let cli = cli::Cli::parse_from(cli::disk::normalised(std::env::args_os()));
+    let unfinished = Unfinished::default();
+    let ended = unfinished.clone();
+    let handler = ctrlc::set_handler(move || {
+        let _held = ended.remove();
+        process::exit(INTERRUPTED);
+    });
+    if let Err(error) = handler {
+        eprintln!("uvm-build: cannot wait for signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let result = cli.run(&unfinished);
+    // What fails because the program is being ended is not worth a message.
+    let _held = unfinished.hold();
+    match result {
         Ok(status) => status,
         Err(error) => {
             eprintln!("uvm-build: {error:#}");

@@ -1,57 +1,119 @@
-//! Boot files in their directory: all of them or none.
+//! Output files in their directory: all of them or none.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
 use crate::hex::hex;
+use crate::interrupt::{Directory, Unfinished};
 
-/// The boot files cannot be written.
+/// Outputs cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write boot files to {}", path.display())]
+#[error("cannot write {}", path.display())]
 pub struct OutputError {
     /// The file or directory.
-    path: PathBuf,
+    pub path: PathBuf,
     /// The system's reason.
-    source: io::Error,
+    pub source: io::Error,
 }
 
-/// Writes `files` (name, content) into the directory `dir`, which is made if need be. They are first written completely
-/// beside their place, so a full disk or an interruption leaves no half of them.
-pub fn write(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| OutputError { path, source }
-    };
-    let exists = dir.is_dir();
-    let parent = if exists { dir } else { parent_of(dir) };
-    fs::create_dir_all(parent).map_err(failed(parent))?;
-    let staging = TempDir::with_prefix_in(".uvm-build-", parent).map_err(failed(parent))?;
-    let new = staging.path().join("boot");
-    fs::create_dir(&new).map_err(failed(&new))?;
-    for (name, bytes) in files {
-        fs::write(new.join(name), bytes).map_err(failed(&dir.join(name)))?;
-    }
-    if !exists {
-        return fs::rename(&new, dir).map_err(failed(dir));
-    }
-    for (name, _) in files {
-        fs::rename(new.join(name), dir.join(name)).map_err(failed(&dir.join(name)))?;
-    }
-    Ok(())
+/// Files beside their place, which they all reach in the end or none does: neither a full disk nor an interruption leaves
+/// some of them.
+pub struct Staging {
+    directory: PathBuf,
+    exists: bool,
+    /// Goes with what is in it.
+    new: Directory,
+    names: Vec<String>,
+    unfinished: Unfinished,
 }
 
-/// The text of `SHA256SUMS` for `files` (name, content), as `sha256sum -c` reads it.
-pub fn sums(files: &[(&str, &[u8])]) -> String {
+impl Staging {
+    /// For files in `directory`, which is made in the end if need be.
+    pub fn new(directory: &Path, unfinished: &Unfinished) -> Result<Self, OutputError> {
+        let exists = directory.is_dir();
+        let parent = if exists { directory } else { parent_of(directory) };
+        let fault = |source| OutputError { path: directory.to_owned(), source };
+        fs::create_dir_all(parent).map_err(fault)?;
+        let new = unfinished.directory(".uvm-build-", parent).map_err(fault)?;
+        fs::create_dir(new.path().join(FILES)).map_err(fault)?;
+        let (directory, unfinished) = (directory.to_owned(), unfinished.clone());
+        Ok(Self { directory, exists, new, names: Vec::new(), unfinished })
+    }
+
+    /// Where the file `name` will be.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes the file `name` with `body`.
+    pub fn file<E: From<OutputError>>(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = self.path(name);
+        let fault = |source| OutputError { path: path.clone(), source };
+        let file = File::create(self.new.path().join(FILES).join(name)).map_err(fault)?;
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        body(&mut out)?;
+        out.flush().map_err(fault)?;
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Writes the file `name` with these bytes.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), OutputError> {
+        let path = self.path(name);
+        self.file(name, |out| out.write_all(bytes).map_err(|source| OutputError { path, source }))
+    }
+
+    /// Writes `files` (name, content), and the list of their sums.
+    pub fn boot_files(&mut self, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
+        for (name, bytes) in files {
+            self.bytes(name, bytes)?;
+        }
+        self.bytes("SHA256SUMS", sums(files).as_bytes())
+    }
+
+    /// Puts all files in their places and gives their names and sizes.
+    pub fn finish(self) -> Result<Vec<(String, u64)>, OutputError> {
+        let new = self.new.path().join(FILES);
+        let fault = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OutputError { path, source }
+        };
+        let mut all = Vec::new();
+        for name in &self.names {
+            let size = new.join(name).metadata().map_err(fault(&self.path(name)))?.len();
+            all.push((name.clone(), size));
+        }
+        let held = self.unfinished.hold();
+        if self.exists {
+            for name in &self.names {
+                fs::rename(new.join(name), self.path(name)).map_err(fault(&self.path(name)))?;
+            }
+        } else {
+            fs::rename(&new, &self.directory).map_err(fault(&self.directory))?;
+        }
+        drop(held);
+        Ok(all)
+    }
+}
+
+/// Where the files are while they are not in their place.
+const FILES: &str = "files";
+
+/// The text of `SHA256SUMS` for `files`, as `sha256sum -c` reads it.
+fn sums(files: &[(&str, &[u8])]) -> String {
     let line = |(name, bytes): &(&str, &[u8])| format!("{}  {name}", hex(&Sha256::digest(bytes)));
     files.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-fn parent_of(dir: &Path) -> &Path {
-    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn parent_of(directory: &Path) -> &Path {
+    directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -63,6 +125,14 @@ mod tests {
             fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    fn write(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
+        let mut staging = Staging::new(dir, &Unfinished::default())?;
+        for (name, bytes) in files {
+            staging.bytes(name, bytes)?;
+        }
+        staging.finish().map(drop)
     }
 
     #[test]
@@ -83,10 +153,21 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "x").unwrap();
         let error = write(&file.join("boot"), &[("kernel", b"one")]).unwrap_err().to_string();
-        assert!(error.contains("cannot write boot files to"), "{error}");
+        assert!(error.contains("cannot write"), "{error}");
         // The second file's name cannot be written, so the first must not appear either.
         let dir = root.path().join("boot");
         assert!(write(&dir, &[("kernel", b"one"), ("no/such/dir", b"two")]).is_err());
         assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[test]
+    fn an_interruption_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let unfinished = Unfinished::default();
+        let mut staging = Staging::new(root.path(), &unfinished).unwrap();
+        staging.bytes("kernel", b"one").unwrap();
+        drop(unfinished.remove());
+        assert_eq!(names(root.path()), [""; 0]);
+        assert!(staging.finish().is_err());
     }
 }

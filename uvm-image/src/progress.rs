@@ -1,11 +1,12 @@
-//! Telling how far long work has come: a bar for people at a terminal, JSON lines for tools, nothing otherwise.
+//! Telling how far long work has come: a bar for people at a terminal, lines of text for logs, JSON lines for tools.
 
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The least time between two JSON lines of one task.
 const JSON_INTERVAL: Duration = Duration::from_millis(200);
@@ -16,6 +17,8 @@ pub enum Style {
     /// Bars when stderr is a terminal, else nothing.
     #[default]
     Auto,
+    /// A line when a task begins, and one with what it came to when it ends.
+    Plain,
     /// Nothing.
     Quiet,
     /// A line `{"task":…,"done":…,"total":…}` now and then; `total` is null when unknown, and the last line of a task
@@ -25,7 +28,7 @@ pub enum Style {
 
 /// A style nobody knows.
 #[derive(Debug, thiserror::Error)]
-#[error("progress is one of auto, none, json")]
+#[error("progress is one of auto, plain, json, none")]
 pub struct UnknownStyle;
 
 impl FromStr for Style {
@@ -34,6 +37,7 @@ impl FromStr for Style {
     fn from_str(text: &str) -> Result<Self, UnknownStyle> {
         match text {
             "auto" => Ok(Self::Auto),
+            "plain" => Ok(Self::Plain),
             "none" => Ok(Self::Quiet),
             "json" => Ok(Self::Json),
             _ => Err(UnknownStyle),
@@ -67,6 +71,7 @@ impl Progress {
         let name = name.into();
         let sink = match self.style {
             Style::Auto if io::stderr().is_terminal() => Sink::Bar(bar(&name, total, unit)),
+            Style::Plain => Sink::Plain(PlainTask::begin(name, unit)),
             Style::Json => Sink::Json(Mutex::new(JsonTask { name, total, done: 0, told: None })),
             Style::Auto | Style::Quiet => Sink::Nothing,
         };
@@ -99,6 +104,7 @@ pub struct Task {
 enum Sink {
     Nothing,
     Bar(ProgressBar),
+    Plain(PlainTask),
     Json(Mutex<JsonTask>),
 }
 
@@ -108,7 +114,20 @@ impl Task {
         match &*self.sink {
             Sink::Nothing => {}
             Sink::Bar(bar) => bar.inc(more),
+            Sink::Plain(task) => drop(task.done.fetch_add(more, Ordering::Relaxed)),
             Sink::Json(task) => task.lock().unwrap_or_else(PoisonError::into_inner).add(more),
+        }
+    }
+
+    /// There is so much more to do than was known.
+    pub fn lengthen(&self, more: u64) {
+        match &*self.sink {
+            Sink::Nothing | Sink::Plain(_) => {}
+            Sink::Bar(bar) => bar.inc_length(more),
+            Sink::Json(task) => {
+                let mut task = task.lock().unwrap_or_else(PoisonError::into_inner);
+                task.total = Some(task.total.unwrap_or_default() + more);
+            }
         }
     }
 
@@ -138,6 +157,36 @@ impl<R: io::Read> io::Read for Counted<R> {
         let count = self.inner.read(buffer)?;
         self.task.add(count as u64);
         Ok(count)
+    }
+}
+
+#[derive(Debug)]
+struct PlainTask {
+    name: String,
+    unit: Unit,
+    done: AtomicU64,
+    began: Instant,
+}
+
+impl PlainTask {
+    fn begin(name: String, unit: Unit) -> Self {
+        let _ = writeln!(io::stderr(), "{name} …");
+        Self { name, unit, done: AtomicU64::new(0), began: Instant::now() }
+    }
+
+    fn end(&self) -> String {
+        let done = self.done.load(Ordering::Relaxed);
+        let what = match self.unit {
+            Unit::Bytes => format!("{}, ", HumanBytes(done)),
+            Unit::Steps => String::new(),
+        };
+        format!("{}: {what}{:.1} s", self.name, self.began.elapsed().as_secs_f64())
+    }
+}
+
+impl Drop for PlainTask {
+    fn drop(&mut self) {
+        let _ = writeln!(io::stderr(), "{}", self.end());
     }
 }
 
@@ -198,6 +247,13 @@ mod tests {
         task.reader(&b"hello"[..]).read_to_string(&mut text).unwrap();
         let Sink::Json(json) = &*task.sink else { unreachable!() };
         assert_eq!((text.as_str(), json.lock().unwrap().done), ("hello", 5));
+    }
+
+    #[test]
+    fn plain_lines_say_how_much_there_was() {
+        let task = PlainTask::begin("unpacking x".into(), Unit::Bytes);
+        task.done.fetch_add(2048, Ordering::Relaxed);
+        assert!(task.end().starts_with("unpacking x: 2.00 KiB, "), "{}", task.end());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// What was built and how large it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    rows: Vec<(String, usize)>,
+    rows: Vec<(String, u64)>,
     /// What the user should know although the build succeeded.
     pub warnings: Vec<String>,
 }
@@ -17,7 +17,7 @@ impl Report {
     }
 
     /// Adds a line: `what`, of `bytes` bytes.
-    pub fn row(&mut self, what: impl Into<String>, bytes: usize) {
+    pub fn row(&mut self, what: impl Into<String>, bytes: u64) {
         self.rows.push((what.into(), bytes));
     }
 }
@@ -33,7 +33,7 @@ impl fmt::Display for Report {
 }
 
 /// `bytes` in kilobytes or megabytes with one decimal.
-pub fn size(bytes: usize) -> String {
+pub fn size(bytes: u64) -> String {
     let (unit, name) = if bytes >= 1_000_000 { (1_000_000, "MB") } else { (1_000, "kB") };
     let tenths = (bytes * 10 + unit / 2) / unit;
     format!("{}.{} {name}", tenths / 10, tenths % 10)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use crate::initrd::packing::{NoPacking, Packing};
-use crate::kernel::bzimage::{self, BzImageError};
+use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
 use crate::kernel::config::KernelConfig;
 use crate::kernel::{KernelError, KernelPackage};
 use crate::modules::is_module;
@@ -57,11 +57,22 @@ pub struct Selection {
 
 impl Selection {
     /// Chooses from `package` what `roots` need.
-    pub fn choose(package: &KernelPackage, roots: &[Root]) -> Result<Self, SelectionError> {
+    pub fn choose(package: &KernelPackage, roots: &[Root<'_>]) -> Result<Self, SelectionError> {
+        Self::with_vmlinux(package, roots, || {
+            bzimage::extract(&package.image)
+                .map_err(|source| SelectionError::Image { release: package.release.clone(), source })
+        })
+    }
+
+    /// Chooses from `package` what `roots` need; `vmlinux` gives the kernel inside its image.
+    pub fn with_vmlinux(
+        package: &KernelPackage,
+        roots: &[Root<'_>],
+        vmlinux: impl FnOnce() -> Result<Vmlinux, SelectionError>,
+    ) -> Result<Self, SelectionError> {
         let packing = Packing::choose(&package.config)?;
         let plan = lists::plan(package, roots)?;
-        let vmlinux = bzimage::extract(&package.image)
-            .map_err(|source| SelectionError::Image { release: package.release.clone(), source })?;
+        let vmlinux = vmlinux()?;
         let mut module_files = BTreeMap::new();
         for module in &package.modules {
             if plan.modules.binary_search(&module.info.name).is_ok() {

@@ -79,3 +79,107 @@ fn descriptions_are_printed_or_found_wanting() {
     let said = text(&uvm_build(dir.path(), &["a.yml", "-f", "iso-efi"]).stderr);
     assert!(said.contains("there is no format iso-efi"), "{said}");
 }
+
+/// A cache with an image whose files come from `layer`, and the description `x.yml` of it.
+#[cfg(unix)]
+fn described(dir: &Path, layer: LayerBuilder, text: &str) {
+    let platform = lcow_oci::Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+    let image = ImageBuilder::new("x".parse().unwrap()).platform(platform).layer(layer, Compression::Gzip);
+    image.write_layout(&dir.join("cache")).unwrap();
+    fs::write(dir.join("x.yml"), text).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_build_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layer = LayerBuilder::new();
+    layer.file("large", 0o644, &vec![7; 32 << 20]);
+    // A pipe nobody has written to: the build has unpacked the image and waits when the signal comes.
+    described(dir.path(), layer, "init: [x]\nfiles: [{path: a, source: pipe}]\n");
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    fs::create_dir(dir.path().join("tmp")).unwrap();
+    let mut build = Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+        .args(["build", "x.yml", "-o", "out", "-f", "tar", "-f", "kernel+initrd", "--cache", "cache"])
+        .current_dir(dir.path())
+        .env("LCOW_CACHE", dir.path().join("kept"))
+        .env("TMPDIR", dir.path().join("tmp"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Opening waits until the build has opened the other end.
+    let pipe = fs::File::options().write(true).open(dir.path().join("pipe")).unwrap();
+    let count = |name: &str| fs::read_dir(dir.path().join(name)).map_or(0, Iterator::count);
+    assert!(count("tmp") > 0, "nothing to leave behind");
+    assert!(Command::new("kill").args(["-INT", &build.id().to_string()]).status().unwrap().success());
+    let status = build.wait().unwrap();
+    drop(pipe);
+    assert_eq!(status.code(), Some(130));
+    let mut said = String::new();
+    std::io::Read::read_to_string(build.stderr.as_mut().unwrap(), &mut said).unwrap();
+    assert_eq!((count("tmp"), count("out"), &said[..]), (0, 0, ""));
+    let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.starts_with("x-") && !name.starts_with(".uvm-build")));
+}
+
+#[cfg(unix)]
+#[test]
+fn progress_is_for_whoever_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layer = LayerBuilder::new();
+    layer.file("bin/x", 0o755, &[1; 5000]);
+    described(
+        dir.path(),
+        layer,
+        "init: [x]\nfiles: [{path: etc/key, source: \"~/key\"}, {path: etc/no, source: \"~/no\", optional: true}]\n",
+    );
+    fs::write(dir.path().join("key"), "secret").unwrap();
+    let said = |style: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+            .args(["build", "x.yml", "-f", "tar", "--cache", "cache", "--progress", style])
+            .current_dir(dir.path())
+            .env("LCOW_CACHE", dir.path().join("kept"))
+            .env("HOME", dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let json: Vec<serde_json::Value> =
+        said("json").lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let unpacked = json.iter().find(|line| line["task"] == "unpacking" && line["finished"] == true).unwrap();
+    assert!(unpacked["done"].as_u64().unwrap() > 5000);
+    assert!(said("plain").contains("unpacking …\n"));
+    let quiet = said("auto");
+    assert!(
+        !quiet.contains("unpacking") && quiet.contains("in the root: docker.io/library/x:latest"),
+        "{quiet}"
+    );
+    assert_eq!(said("none"), quiet);
+    let list = Command::new("tar").arg("-tf").arg(dir.path().join("x.tar")).output().unwrap();
+    assert!(text(&list.stdout).contains("etc/key\n") && !text(&list.stdout).contains("etc/no"));
+}
+
+#[test]
+fn what_linuxkit_has_and_we_do_not_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yml"), "init: []\n").unwrap();
+    fs::write(dir.path().join("empty.yml"), "").unwrap();
+    for (words, expected) in [
+        (&["a.yml", "--input-tar", "old.tar"][..], "--input-tar is LinuxKit's"),
+        (&["a.yml", "--docker"], "--cache takes what `docker save` writes"),
+        (&["a.yml", "--size", "1024M"], "disks are as large as what is in them"),
+        (&["a.yml", "--o", "-"], "-o DIR"),
+        (&["a.yml", "--sbom-current-time"], "equal inputs give equal bytes"),
+        (&["a.yml", "--sbom-output", "x"], "beside the boot files"),
+        (&["https://example.com/a.yml"], "descriptions are not fetched"),
+        (&["a.yml", "-f", "qcow2-bios"], "there is no format qcow2-bios"),
+        (&["a.yml", "--arch", "s390x", "-f", "tar"], "there is no architecture s390x"),
+        (&["empty.yml", "-f", "tar"], "empty.yml"),
+    ] {
+        let output = uvm_build(dir.path(), words);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{words:?}: {said}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something was written");
+}

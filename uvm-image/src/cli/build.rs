@@ -1,6 +1,7 @@
 //! `uvm-build build`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
@@ -9,12 +10,14 @@ use lcow_oci::Platform;
 use lcow_oci::registry::{DockerConfig, Mirror, Options as RegistryOptions, Registry};
 use lcow_oci::store::Store;
 use uvm_image::cache::Cache;
-use uvm_image::formats::{Format, Target, write};
+use uvm_image::formats::Format;
+use uvm_image::interrupt::Unfinished;
 use uvm_image::linuxkit::build::{self, Options, Output};
 use uvm_image::linuxkit::images::Images;
 use uvm_image::linuxkit::{files, load};
 
-use super::default::source_date_epoch;
+use super::foreign::Foreign;
+use super::making::{Making, print, source_date_epoch};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -36,7 +39,7 @@ pub(crate) struct Build {
     files: Vec<PathBuf>,
 
     /// Directory for the outputs; made if it is not there
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, alias = "dir", value_name = "DIR", default_value = ".")]
     output: PathBuf,
 
     /// What to write; may be given several times [default: lcow]
@@ -64,50 +67,39 @@ pub(crate) struct Build {
     #[arg(long, value_name = "MIRROR", env = "LINUXKIT_MIRROR", default_value = "")]
     mirror: String,
 
-    /// Leave sbom.spdx.json out of the root
+    /// Unpack the kernel in LinuxKit's formats; for ours there is the format vmlinux
     #[arg(long)]
-    no_sbom: bool,
+    decompress_kernel: bool,
 
     /// Print the merged description and build nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
-    #[arg(long, value_name = "FILE")]
-    agent: Option<PathBuf>,
+    #[command(flatten)]
+    making: Making,
 
-    /// The hypervisor that uvm.vhdx and unified.efi are for, which carry their own kernel command line
-    #[arg(long, value_name = "hyper-v|qemu", default_value = "hyper-v")]
-    target: Target,
-
-    /// Further words for that command line
-    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
-    append: String,
-
-    /// The EFI stub of uvm.vhdx and unified.efi [default: that of the package systemd-boot-efi]
-    #[arg(long, value_name = "FILE")]
-    efi_stub: Option<PathBuf>,
+    #[command(flatten)]
+    foreign: Foreign,
 }
 
 impl Build {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<()> {
+        self.foreign.refuse()?;
         let loaded = load::load(&self.files)?;
         if self.dry_run {
             print!("{}", files::yaml(&loaded.document)?);
             return Ok(());
         }
-        let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let scratch = unfinished
+            .directory("uvm-build-", &env::temp_dir())
+            .context("cannot make a temporary directory")?;
         let images = self.images(scratch.path())?;
-        let options = self.options(&images)?;
-        let report = build::build(loaded, &images, &options)?;
-        for warning in &report.warnings {
-            eprintln!("uvm-build: warning: {warning}");
-        }
-        eprint!("{report}");
+        let options = self.options(&images, scratch.path(), unfinished)?;
+        print(&build::build(loaded, &images, &options)?);
         Ok(())
     }
 
-    fn images(&self, scratch: &std::path::Path) -> Result<Images> {
+    fn images(&self, scratch: &Path) -> Result<Images> {
         let architecture = match self.arch.as_str() {
             "amd64" | "x86_64" => "amd64",
             "arm64" | "aarch64" => "arm64",
@@ -128,11 +120,18 @@ impl Build {
             fs::metadata(cache).with_context(|| format!("cannot use the cache {}", cache.display()))?;
         }
         let (store, scratch) = (Store::open(place)?, Store::open(scratch)?);
-        Ok(Images { store, caches: self.cache.clone(), platform, registry, scratch })
+        Ok(Images {
+            store,
+            caches: self.cache.clone(),
+            platform,
+            registry,
+            progress: self.making.progress(),
+            scratch,
+        })
     }
 
-    fn options(self, images: &Images) -> Result<Options> {
-        let mut outputs: std::collections::BTreeSet<Output> = self.formats.into_iter().collect();
+    fn options(self, images: &Images, scratch: &Path, unfinished: &Unfinished) -> Result<Options> {
+        let mut outputs: BTreeSet<Output> = self.formats.into_iter().collect();
         if outputs.is_empty() {
             outputs.insert(Output::Ours(Format::Lcow));
         }
@@ -143,29 +142,19 @@ impl Build {
                 images.platform.architecture
             );
         }
-        let agent = match self.agent {
-            Some(agent) => agent,
-            None => env::current_exe()
-                .context("cannot find out where uvm-build is")?
-                .with_file_name("guest-agent"),
-        };
         let latest = source_date_epoch()?;
-        let default = write::Options::default();
-        let write = write::Options {
-            target: self.target,
-            append: self.append,
-            efi_stub: self.efi_stub.unwrap_or_else(|| default.efi_stub.clone()),
-            mtime: latest.unwrap_or(default.mtime),
-            ..default
-        };
         Ok(Options {
             directory: self.output,
             name: self.name.unwrap_or_else(|| load::output_name(&self.files)),
             outputs,
-            agent,
-            sbom: !self.no_sbom,
-            write,
+            agent: self.making.agent()?,
+            progress: self.making.progress(),
+            sbom: self.making.sbom(),
+            decompress_kernel: self.decompress_kernel,
+            write: self.making.options(BTreeSet::new())?,
             latest: latest.and_then(|latest| i64::try_from(latest).ok()),
+            scratch: scratch.to_owned(),
+            unfinished: unfinished.clone(),
         })
     }
 }

@@ -121,20 +121,16 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
         return Ok(());
     }
     let mut rows = vec![["IMAGE", "PLATFORM", "SIZE"].map(str::to_owned)];
-    rows.extend(images.iter().map(|image| {
-        [
-            image.reference.familiar(),
-            image.platform.to_string(),
-            size(usize::try_from(image.size).unwrap_or(usize::MAX)),
-        ]
-    }));
+    rows.extend(
+        images.iter().map(|image| [image.reference.familiar(), image.platform.to_string(), size(image.size)]),
+    );
     table(&mut out, &rows)?;
     writeln!(out)?;
     let mut rows = vec![["KERNEL", "VERSION", "SIZE"].map(str::to_owned)];
     rows.extend(kernels.iter().map(|kernel| {
         let release = kernel.release.clone().unwrap_or_else(|| "(damaged)".to_owned());
         let used = if kernel.chosen { "" } else { " (not used any more)" };
-        [kernel.key.clone(), release, size(usize::try_from(kernel.bytes).unwrap_or(usize::MAX)) + used]
+        [kernel.key.clone(), release, size(kernel.bytes) + used]
     }));
     table(&mut out, &rows)?;
     Ok(())
@@ -282,7 +278,7 @@ fn clean(cache: &Cache, all: bool) -> Result<()> {
     };
     let selections = if all { cache.forget_selections()? } else { 0 };
     let Freed { files, bytes } = freed.unwrap_or_default();
-    let bytes = size(usize::try_from(bytes + kernel_bytes + selections).unwrap_or(usize::MAX));
+    let bytes = size(bytes + kernel_bytes + selections);
     println!("removed: {kernels} kernels, {files} files of images; {bytes} are free again");
     Ok(())
 }

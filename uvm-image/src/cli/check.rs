@@ -1,13 +1,14 @@
 //! `uvm-build check`.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use uvm_image::check::{self, Checked, Options};
+
+use super::beside::or_beside;
 
 /// Where Debian's package ovmf has firmware that is one file.
 const FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
@@ -35,10 +36,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let lcow = match self.lcow {
-            Some(lcow) => lcow,
-            None => env::current_exe().context("cannot find out where uvm-build is")?.with_file_name("lcow"),
-        };
+        let lcow = or_beside(self.lcow, "lcow")?;
         let firmware =
             self.firmware.or_else(|| Path::new(FIRMWARE).is_file().then(|| PathBuf::from(FIRMWARE)));
         let timeout = Duration::from_secs(self.timeout);

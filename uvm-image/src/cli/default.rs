@@ -1,13 +1,16 @@
 //! `uvm-build default`.
 
-use std::env;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use uvm_image::build::{self, KernelSource, Options};
 use uvm_image::cache::Cache;
-use uvm_image::formats::{Format, Target, write};
+use uvm_image::formats::{Format, write};
+use uvm_image::interrupt::Unfinished;
+
+use super::making::{Making, print};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -25,7 +28,7 @@ Written to the directory, all or nothing:
                 a stock host boots from it as soon as it is in its folder
   uvm-vhdx      uvm.vhdx, a whole disk (GPT, EFI system partition, root) that UEFI firmware boots
   unified-efi   unified.efi, kernel, command line and initrd in one EFI program
-  always        versions.txt, what they were made of; SHA256SUMS";
+  always        versions.txt and sbom.spdx.json (SPDX), what they were made of; SHA256SUMS";
 
 /// Make the product's own boot files: a kernel and the guest agent.
 #[derive(Debug, Args)]
@@ -41,85 +44,36 @@ pub(crate) struct Default {
     #[arg(long, value_name = "tailored|debian|auto|FILE.deb|DIR", default_value = "tailored")]
     kernel: KernelSource,
 
-    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
-    #[arg(long, value_name = "FILE")]
-    agent: Option<PathBuf>,
-
     /// Put busybox with all its names into the utility VM (needs the package busybox-static)
     #[arg(long)]
     debug: bool,
 
-    #[command(flatten)]
-    formats: Formats,
-}
-
-/// Options of everything that writes boot files.
-#[derive(Debug, Args)]
-pub(crate) struct Formats {
     /// What to write; may be given several times [default: lcow and vmlinux]
-    #[arg(short = 'f', long = "format", id = "format", value_name = "FORMAT")]
-    list: Vec<Format>,
+    #[arg(short = 'f', long = "format", value_name = "FORMAT")]
+    formats: Vec<Format>,
 
-    /// Check every block of rootfs.vhd by hash (dm-verity)
-    #[arg(long)]
-    verity: bool,
-
-    /// The hypervisor that uvm.vhdx and unified.efi are for, which carry their own kernel command line
-    #[arg(long, value_name = "hyper-v|qemu", default_value = "hyper-v")]
-    target: Target,
-
-    /// Further words for that command line
-    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
-    append: String,
-
-    /// The EFI stub of uvm.vhdx and unified.efi [default: that of the package systemd-boot-efi]
-    #[arg(long, value_name = "FILE")]
-    efi_stub: Option<PathBuf>,
-}
-
-impl Formats {
-    fn options(self) -> Result<write::Options> {
-        let default = write::Options::default();
-        Ok(write::Options {
-            formats: if self.list.is_empty() { default.formats } else { self.list.into_iter().collect() },
-            verity: self.verity,
-            target: self.target,
-            append: self.append,
-            efi_stub: self.efi_stub.unwrap_or(default.efi_stub),
-            mtime: source_date_epoch()?.unwrap_or(default.mtime),
-        })
-    }
-}
-
-/// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
-pub(super) fn source_date_epoch() -> Result<Option<u64>> {
-    let Some(value) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let value = value.to_string_lossy();
-    let seconds =
-        value.parse().with_context(|| format!("SOURCE_DATE_EPOCH={value}: a number of seconds is wanted"))?;
-    Ok(Some(seconds))
+    #[command(flatten)]
+    making: Making,
 }
 
 impl Default {
-    pub(crate) fn run(self) -> Result<()> {
-        let agent = match self.agent {
-            Some(agent) => agent,
-            None => env::current_exe()
-                .context("cannot find out where uvm-build is")?
-                .with_file_name("guest-agent"),
-        };
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<()> {
+        let mut formats: BTreeSet<Format> = self.formats.into_iter().collect();
+        if formats.is_empty() {
+            formats = write::Options::default().formats;
+        }
         let options = Options {
             output: self.output,
             kernel: self.kernel,
-            agent,
+            agent: self.making.agent()?,
+            sbom: self.making.sbom(),
+            progress: self.making.progress(),
             debug: self.debug,
-            write: self.formats.options()?,
+            write: self.making.options(formats)?,
+            unfinished: unfinished.clone(),
         };
         let report = build::default(&options, &Cache::of_user()?)?;
-        for warning in &report.warnings {
-            eprintln!("uvm-build: warning: {warning}");
-        }
-        eprint!("{report}");
+        print(&report);
         Ok(())
     }
 }

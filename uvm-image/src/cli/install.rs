@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use uvm_image::install::{self, Mode};
+use uvm_image::interrupt::Unfinished;
 
 /// Copy boot files to a host's folder, under every name that some generation of hosts looks for.
 ///
@@ -21,8 +22,8 @@ pub(crate) struct Install {
 }
 
 impl Install {
-    pub(crate) fn run(self) -> Result<()> {
-        let installed = install::install(&self.dir, &self.to)?;
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<()> {
+        let installed = install::install(&self.dir, &self.to, unfinished)?;
         for (name, bytes, who) in &installed.files {
             println!("{name:<14} {:>6}.{} MB  for {who}", bytes / 1_000_000, bytes % 1_000_000 / 100_000);
         }

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use uvm_image::cache::Cache;
+use uvm_image::interrupt::Unfinished;
 use uvm_image::kernel::build::Options;
 use uvm_image::kernel::check::{self, Findings, Strictness};
 use uvm_image::kernel::fragment::{self, LCOW_CONFIG, Setting};
 use uvm_image::kernel::{self, source};
-use uvm_image::progress::{Progress, Style};
+
+use super::making::Shown;
 
 /// The tailored kernel: build it, explain its configuration, check any kernel against it.
 #[derive(Debug, Subcommand)]
@@ -22,9 +24,9 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         match self {
-            Self::Build(command) => command.run(),
+            Self::Build(command) => command.run(unfinished),
             Self::Config(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Path(command) => command.run(),
@@ -58,18 +60,18 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// How progress is shown on stderr: auto, none, json
-    #[arg(long, value_name = "STYLE", default_value = "auto")]
-    progress: Style,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 impl Build {
-    fn run(self) -> Result<ExitCode> {
+    fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         let options = Options {
             source: self.source,
             allow_new: self.allow_new,
             jobs: self.jobs,
-            progress: Progress::new(self.progress),
+            progress: self.shown.progress(),
+            unfinished: unfinished.clone(),
         };
         let known = source::known();
         let built = Cache::of_user()?.kernels().build(&options, &known)?;

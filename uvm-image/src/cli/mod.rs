@@ -1,19 +1,23 @@
 //! The command line.
 
+mod beside;
 mod build;
 mod cache;
 mod check;
 mod default;
 pub(crate) mod disk;
+mod foreign;
 mod inspect;
 mod install;
 mod kernel;
+mod making;
 mod shell;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use uvm_image::interrupt::Unfinished;
 
 /// Makes boot files for utility VMs: a kernel and an initrd with the guest agent.
 #[derive(Debug, Parser)]
@@ -39,10 +43,10 @@ enum Command {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<ExitCode> {
         match self.command {
-            Command::Default(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Build(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Default(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
+            Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Cache(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
             Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
@@ -51,9 +55,9 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Install(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Install(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),
-            Command::Kernel(command) => command.run(),
+            Command::Kernel(command) => command.run(unfinished),
         }
     }
 }

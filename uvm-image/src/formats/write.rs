@@ -10,6 +10,8 @@ use super::root_options::{self, CannotBoot, Wanted};
 use super::uvm_vhdx::{self, Contents, UvmVhdxError};
 use super::{Format, Target, command_line};
 use crate::efi::unified::{self, Parts, UnifiedError};
+use crate::initrd::agent::Agent;
+use crate::sbom::{self, Package, Part};
 use crate::selection::Selection;
 
 /// The text of `/etc/os-release` in boot programs.
@@ -74,6 +76,13 @@ pub struct Output {
     pub bytes: Vec<u8>,
 }
 
+impl Output {
+    /// Name and content.
+    pub fn named(&self) -> (&str, &[u8]) {
+        (self.name, &self.bytes)
+    }
+}
+
 /// A kernel and a root file system on their way to files.
 struct Writer<'a> {
     kernel: &'a Selection,
@@ -82,19 +91,46 @@ struct Writer<'a> {
     initrd: Option<Vec<u8>>,
 }
 
+/// The stub that the formats of `options` have in them.
+fn stub_part(options: &Options) -> Result<Option<Part>, FormatError> {
+    let has = [Format::UvmVhdx, Format::UnifiedEfi].iter().any(|format| options.formats.contains(format));
+    if !has {
+        return Ok(None);
+    }
+    let bytes = unified::stub(&options.efi_stub)?;
+    let version = sbom::stated(&bytes, b"LoaderInfo: systemd-stub ", b' ').map(str::to_owned);
+    Ok(Some(Package::of_file("systemd-stub", version, &bytes).into()))
+}
+
+/// The list of what is in boot files of `kernel` with `agent`.
+pub fn parts(kernel: &Selection, agent: Option<&Agent>, options: &Options) -> Result<Vec<Part>, FormatError> {
+    let mut parts: Vec<Part> =
+        vec![Package::of_file("linux", Some(kernel.release.clone()), &kernel.kernel).into()];
+    parts.extend(
+        agent.map(|agent| Package::of_file("guest-agent", agent.version.clone(), &agent.bytes).into()),
+    );
+    parts.extend(stub_part(options)?);
+    Ok(parts)
+}
+
 /// The files of `options`' formats, in the order of the formats.
 pub fn files(kernel: &Selection, root: &dyn Root, options: &Options) -> Result<Vec<Output>, FormatError> {
     let mut writer = Writer { kernel, root, options, initrd: None };
     writer.check()?;
+    let wanted = |format| options.formats.contains(&format);
     let mut outputs = Vec::new();
-    for format in &options.formats {
-        outputs.extend(match format {
-            Format::Lcow => writer.lcow()?,
-            Format::Vmlinux => vec![Output { name: "vmlinux", bytes: kernel.vmlinux.clone() }],
-            Format::RootfsVhd => writer.rootfs_vhd()?,
-            Format::UvmVhdx => writer.uvm_vhdx()?,
-            Format::UnifiedEfi => writer.unified_efi()?,
-        });
+    if wanted(Format::Vmlinux) {
+        outputs.push(Output { name: "vmlinux", bytes: kernel.vmlinux.clone() });
+    }
+    if wanted(Format::RootfsVhd) || wanted(Format::UvmVhdx) {
+        outputs.extend(writer.disks(wanted(Format::RootfsVhd), wanted(Format::UvmVhdx))?);
+    }
+    if wanted(Format::UnifiedEfi) {
+        outputs.push(writer.unified_efi()?);
+    }
+    // Last, for it takes the initrd away.
+    if wanted(Format::Lcow) {
+        outputs.splice(0..0, writer.lcow()?);
     }
     Ok(outputs)
 }
@@ -119,40 +155,47 @@ impl Writer<'_> {
 
     fn lcow(&mut self) -> Result<Vec<Output>, FormatError> {
         let kernel = &self.kernel.kernel;
+        self.initrd()?;
+        let bytes = self.initrd.take().unwrap_or_default();
         Ok(vec![
             Output { name: "kernel", bytes: kernel.clone() },
             Output { name: "bootx64.efi", bytes: kernel.clone() },
-            Output { name: "initrd.img", bytes: self.initrd()?.to_vec() },
+            Output { name: "initrd.img", bytes },
         ])
     }
 
-    fn rootfs_vhd(&self) -> Result<Vec<Output>, FormatError> {
-        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity)?;
-        let words = disk.words() + "\n";
-        Ok(vec![
-            Output { name: "rootfs.vhd", bytes: disk.into_vhd()? },
-            Output { name: "rootfs.cmdline", bytes: words.into_bytes() },
-        ])
+    /// The disks with the root, which is made once for both.
+    fn disks(&self, vhd: bool, vhdx: bool) -> Result<Vec<Output>, FormatError> {
+        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity && vhd)?;
+        let whole = if vhdx { Some(self.uvm_vhdx(&disk)?) } else { None };
+        let mut outputs = Vec::new();
+        if vhd {
+            let words = disk.words() + "\n";
+            outputs.push(Output { name: "rootfs.vhd", bytes: disk.into_vhd()? });
+            outputs.push(Output { name: "rootfs.cmdline", bytes: words.into_bytes() });
+        }
+        outputs.extend(whole);
+        Ok(outputs)
     }
 
-    fn uvm_vhdx(&self) -> Result<Vec<Output>, FormatError> {
+    fn uvm_vhdx(&self, root: &RootDisk) -> Result<Output, FormatError> {
         let contents = Contents {
             stub: &unified::stub(&self.options.efi_stub)?,
             os_release: OS_RELEASE,
             kernel: &self.kernel.kernel,
-            root: &RootDisk::make(self.root, self.options.mtime, false)?,
+            root,
         };
         let bytes = uvm_vhdx::make(&contents, |root| self.line(root))?;
-        Ok(vec![Output { name: "uvm.vhdx", bytes }])
+        Ok(Output { name: "uvm.vhdx", bytes })
     }
 
-    fn unified_efi(&mut self) -> Result<Vec<Output>, FormatError> {
+    fn unified_efi(&mut self) -> Result<Output, FormatError> {
         let stub = unified::stub(&self.options.efi_stub)?;
         let line = self.line("");
         let kernel = self.kernel;
         let initrd = Some(self.initrd()?);
         let parts = Parts { os_release: OS_RELEASE, command_line: &line, initrd, kernel: &kernel.kernel };
-        Ok(vec![Output { name: "unified.efi", bytes: unified::build(&stub, &parts)? }])
+        Ok(Output { name: "unified.efi", bytes: unified::build(&stub, &parts)? })
     }
 
     fn line(&self, root: &str) -> String {

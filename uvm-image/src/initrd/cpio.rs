@@ -1,65 +1,38 @@
-//! The "newc" cpio format (kernel Documentation/driver-api/early-userspace/buffer-format.rst): a header of hexadecimal
-//! fields, the name, the content, each padded to four bytes. Owner and times are zero, so equal trees give equal bytes.
-
-use std::io::Write;
+//! A file tree as a cpio archive. Owner and times are zero, so equal trees give equal bytes.
 
 use super::tree::{Node, Tree};
-
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
-const SYMLINK: u32 = 0o120_000;
-const CHAR_DEVICE: u32 = 0o020_000;
+use crate::newc::{self, Header, TRAILER, Type};
 
 /// `tree` as an archive.
 pub fn archive(tree: &Tree) -> Vec<u8> {
     let mut out = Vec::new();
     for (inode, (path, entry)) in (1..).zip(tree.iter()) {
-        let (kind, links, device, content): (u32, u32, (u32, u32), &[u8]) = match &entry.node {
-            Node::Directory => (DIRECTORY, 2, (0, 0), b""),
-            Node::File(content) => (REGULAR, 1, (0, 0), content),
-            Node::Symlink(target) => (SYMLINK, 1, (0, 0), target.as_bytes()),
-            Node::CharDevice(major, minor) => (CHAR_DEVICE, 1, (*major, *minor), b""),
+        let (kind, links, device, content): (Type, u32, (u32, u32), &[u8]) = match &entry.node {
+            Node::Directory => (Type::Directory, 2, (0, 0), b""),
+            Node::File(content) => (Type::Regular, 1, (0, 0), content),
+            Node::Symlink(target) => (Type::Symlink, 1, (0, 0), target.as_bytes()),
+            Node::CharDevice(major, minor) => (Type::CharDevice, 1, (*major, *minor), b""),
         };
-        member(&mut out, &Member { inode, mode: kind | entry.mode, links, device, path, content });
+        let header = Header { inode, kind, mode: entry.mode, links, device, ..Header::default() };
+        member(&mut out, header, path.as_bytes(), content);
     }
-    let end = Member { inode: 0, mode: 0, links: 1, device: (0, 0), path: "TRAILER!!!", content: b"" };
-    member(&mut out, &end);
+    member(&mut out, Header { links: 1, ..Header::default() }, TRAILER, b"");
     out
 }
 
-struct Member<'a> {
-    inode: u32,
-    mode: u32,
-    links: u32,
-    device: (u32, u32),
-    path: &'a str,
-    content: &'a [u8],
-}
-
-fn member(out: &mut Vec<u8>, member: &Member<'_>) {
-    let Member { inode, mode, links, device: (major, minor), path, content } = member;
-    // ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
-    let _ = write!(
-        out,
-        "070701{inode:08x}{mode:08x}{0:08x}{0:08x}{links:08x}{0:08x}{size:08x}{0:08x}{0:08x}{major:08x}{minor:08x}{name:08x}{0:08x}",
-        0,
-        size = content.len(),
-        name = path.len() + 1,
-    );
-    out.extend_from_slice(path.as_bytes());
-    out.push(0);
-    pad(out);
+fn member(out: &mut Vec<u8>, header: Header, path: &[u8], content: &[u8]) {
+    // Nothing in an initrd comes near 4 GiB: it is all in memory, here and in the VM.
+    let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    // Writing to memory always succeeds.
+    let _ = newc::header(out, &Header { size, ..header }, path);
     out.extend_from_slice(content);
-    pad(out);
-}
-
-fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::process::{Command, Stdio};
 
     fn sample() -> Tree {

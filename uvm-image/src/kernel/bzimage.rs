@@ -54,6 +54,7 @@ pub enum BzImageError {
 }
 
 /// The ELF kernel from inside a bzImage.
+#[derive(Debug, Clone)]
 pub struct Vmlinux {
     /// The ELF file.
     pub bytes: Vec<u8>,

@@ -15,11 +15,11 @@ use super::kernel::{KernelError, KernelFiles};
 use super::load::Loaded;
 use super::mounts::Volumes;
 use super::runtime::{Root, runtime};
-use super::sbom;
 use super::spec::{self, SpecError};
 use super::stream::{Origin, Stream};
 use super::unpack::{Resolver, Unpack, UnpackError};
 use super::volumes::{self, VolumeError};
+use crate::sbom::{self, Part};
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -66,23 +66,11 @@ pub struct Assembly {
     volumes: Volumes,
 }
 
-/// What of a kernel goes into a stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KernelPart {
-    /// Nothing.
-    #[default]
-    None,
-    /// Its modules.
-    Modules,
-    /// All of it.
-    Whole,
-}
-
 /// What goes into a stream besides the images.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
-    /// Of the kernel.
-    pub kernel: KernelPart,
+    /// The kernel.
+    pub kernel: bool,
     /// A Dockerfile.
     pub dockerfile: bool,
     /// The list of what is in it.
@@ -121,6 +109,12 @@ impl Assembly {
         Ok(Self { loaded, kernel, images, ids, volumes })
     }
 
+    /// All images, that of the kernel first.
+    pub fn parts(&self) -> Vec<Part> {
+        let kernel = self.kernel.iter().map(|kernel| kernel.part.clone());
+        kernel.chain(self.images().map(Found::part)).collect()
+    }
+
     /// The images, by the names the description has for them.
     pub fn images(&self) -> impl Iterator<Item = &Found> {
         self.images.values()
@@ -128,10 +122,8 @@ impl Assembly {
 
     /// Writes everything to `out`.
     pub fn write(&self, wanted: Wanted, out: &mut Stream) -> Result<(), AssembleError> {
-        match (&self.kernel, wanted.kernel) {
-            (Some(kernel), KernelPart::Whole) => kernel.write(out)?,
-            (Some(kernel), KernelPart::Modules) => kernel.write_modules(out)?,
-            _ => {}
+        if let Some(kernel) = self.kernel.as_ref().filter(|_| wanted.kernel) {
+            kernel.write(out)?;
         }
         self.init(out)?;
         for (at, volume) in self.loaded.description.volumes.iter().enumerate() {
@@ -161,7 +153,7 @@ impl Assembly {
             out.file(&origin("docker"), "Dockerfile", 0o644, DOCKERFILE.as_bytes())?;
         }
         if wanted.sbom {
-            let text = sbom::document(self.images());
+            let text = sbom::text(&self.parts());
             out.file(&origin("sbom"), "sbom.spdx.json", 0o644, text.as_bytes())?;
         }
         Ok(())

@@ -1,20 +1,23 @@
 //! `uvm-build build`: from a description's files to its outputs.
 
-use std::collections::BTreeSet;
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::assemble::{AssembleError, Assembly, KernelPart, Wanted};
+use super::assemble::{AssembleError, Assembly, Wanted};
 use super::images::{Found, Images};
 use super::load::Loaded;
-use super::native::{self, Native, NativeError, Staging};
+use super::native::{self, Native, NativeError};
 use super::product::{self, Product, ProductError};
 use super::stream::Stream;
 use crate::formats::write::{self, FormatError};
 use crate::formats::{FORMATS, Format};
-use crate::outputs;
+use crate::interrupt::Unfinished;
+use crate::kernel::bzimage::BzImageError;
+use crate::outputs::{OutputError, Staging};
+use crate::progress::{Progress, Unit};
 use crate::report::Report;
+use crate::sbom;
 use crate::versions;
 
 /// An output: LinuxKit's or ours.
@@ -33,6 +36,10 @@ const NATIVE: &[(&str, Native)] = &[
     ("tar", Native::Tar),
     ("docker", Native::Docker),
 ];
+
+fn name_of(format: Native) -> &'static str {
+    NATIVE.iter().find(|(_, native)| *native == format).map_or("", |(name, _)| name)
+}
 
 /// A name that no output has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,12 +74,20 @@ pub struct Options {
     pub outputs: BTreeSet<Output>,
     /// The agent's binary.
     pub agent: PathBuf,
-    /// Whether the root lists what is in it.
+    /// Whether the root, and a file beside our outputs, list what is in it.
     pub sbom: bool,
+    /// Whether LinuxKit's outputs have the kernel unpacked.
+    pub decompress_kernel: bool,
     /// How our outputs are written; the formats in it do not count.
     pub write: write::Options,
     /// No time in an output is after this, in seconds since 1970.
     pub latest: Option<i64>,
+    /// A directory for temporary files.
+    pub scratch: PathBuf,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
+    /// Who hears how far it has come.
+    pub progress: Progress,
 }
 
 /// Why there are no outputs.
@@ -90,34 +105,60 @@ pub enum BuildError {
     /// LinuxKit's.
     #[error(transparent)]
     Native(#[from] NativeError),
+    /// The kernel cannot be unpacked.
+    #[error("cannot unpack the kernel of {image}")]
+    Decompress {
+        /// Its image.
+        image: String,
+        /// Why.
+        source: BzImageError,
+    },
+    /// Their files.
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 /// Builds the outputs of `loaded` with images from `images`.
 pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Report, BuildError> {
-    let mut warnings = Vec::new();
+    let mut told = Told::default();
     if loaded.description.trust.is_some() {
-        warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
+        told.warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
     }
-    let assembly = Assembly::new(loaded, images)?;
-    let mut staging = Staging::new(&options.directory)?;
+    let mut assembly = Assembly::new(loaded, images)?;
+    let mut staging = Staging::new(&options.directory, &options.unfinished)?;
     let ours: BTreeSet<Format> = options
         .outputs
         .iter()
         .filter_map(|o| if let Output::Ours(format) = o { Some(*format) } else { None })
         .collect();
     if !ours.is_empty() {
-        product(&assembly, ours, options, &mut staging, &mut warnings)?;
+        product(&assembly, ours, options, &mut staging, &mut told)?;
+    }
+    if let Some(kernel) = assembly.kernel.as_mut().filter(|_| options.decompress_kernel) {
+        let image = kernel.image.clone();
+        kernel.decompress().map_err(|source| BuildError::Decompress { image, source })?;
     }
     for output in &options.outputs {
         if let Output::Native(format) = output {
-            native(&assembly, *format, options, &mut staging, &mut warnings)?;
+            native(&assembly, *format, options, &mut staging, &mut told)?;
         }
     }
-    let mut report = Report::new(warnings);
+    let mut report = Report::new(told.warnings);
     for (name, size) in staging.finish()? {
-        report.row(name, usize::try_from(size).unwrap_or(usize::MAX));
+        report.row(name, size);
+    }
+    for (part, size) in told.parts {
+        report.row(format!("in the root: {part}"), size);
     }
     Ok(report)
+}
+
+/// What the user is to know in the end.
+#[derive(Default)]
+struct Told {
+    warnings: Vec<String>,
+    /// Bytes in the root, by what they come from.
+    parts: BTreeMap<String, u64>,
 }
 
 fn native(
@@ -125,18 +166,23 @@ fn native(
     format: Native,
     options: &Options,
     staging: &mut Staging,
-    warnings: &mut Vec<String>,
+    told: &mut Told,
 ) -> Result<(), BuildError> {
-    let mut out = Stream::new(options.latest).map_err(AssembleError::Write)?;
+    let task = options.progress.task("unpacking", None, Unit::Bytes);
+    let mut out = Stream::new(options.latest, task).map_err(AssembleError::Write)?;
     let dockerfile = format == Native::Docker;
-    assembly.write(Wanted { kernel: KernelPart::Whole, dockerfile, sbom: options.sbom }, &mut out)?;
+    assembly.write(Wanted { kernel: true, dockerfile, sbom: options.sbom }, &mut out)?;
     let attributes = out.attributes();
+    told.parts.extend(out.sizes().clone());
     let mut tar = out.finish().map_err(AssembleError::Write)?;
+    let writing = options.progress.task(format!("writing {}", name_of(format)), None, Unit::Steps);
     native::write(format, &options.name, assembly.kernel.as_ref(), &mut tar, staging)?;
+    drop(writing);
     if matches!(format, Native::KernelInitrd | Native::TarKernelInitrd) {
-        warnings.extend(attributes_lost(attributes));
+        told.warnings.extend(attributes_lost(attributes));
         let doubts = assembly.kernel.as_ref().map(product::doubts).unwrap_or_default();
-        warnings.extend(doubts.into_iter().map(|doubt| format!("{doubt}; the description has `tar: none`")));
+        told.warnings
+            .extend(doubts.into_iter().map(|doubt| format!("{doubt}; the description has `tar: none`")));
     }
     Ok(())
 }
@@ -146,31 +192,31 @@ fn product(
     formats: BTreeSet<Format>,
     options: &Options,
     staging: &mut Staging,
-    warnings: &mut Vec<String>,
+    told: &mut Told,
 ) -> Result<(), BuildError> {
-    let product = product::make(assembly, &options.agent, options.sbom, options.latest)?;
+    let product = product::make(assembly, options)?;
     let in_ram = formats.contains(&Format::Lcow) || formats.contains(&Format::UnifiedEfi);
     let verity = options.write.verity || assembly.loaded.description.lcow.verity;
     let write = write::Options { formats, verity, ..options.write.clone() };
-    let files = write::files(&product.kernel, &product.root, &write)?;
-    warnings.extend(product.kernel.warnings.iter().cloned());
+    told.parts.extend(product.sizes.clone());
+    let writing = options.progress.task("writing boot files", None, Unit::Steps);
+    let mut files = write::files(&product.kernel, &product.root, &write)?;
+    told.warnings.extend(product.kernel.warnings.iter().cloned());
     if in_ram {
-        warnings.extend(attributes_lost(product.attributes));
+        told.warnings.extend(attributes_lost(product.attributes));
     }
     if product.agent.is_some() {
-        warnings.extend(not_run(assembly));
+        told.warnings.extend(not_run(assembly));
     }
     let versions = versions_of(&product, assembly);
-    let mut named: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name, &file.bytes[..])).collect();
-    named.push(("versions.txt", versions.as_bytes()));
-    let sums = outputs::sums(&named);
-    named.push(("SHA256SUMS", sums.as_bytes()));
-    for (name, bytes) in named {
-        let path = options.directory.join(name);
-        staging.file(name.to_owned(), |out| {
-            out.write_all(bytes).map_err(|source| NativeError::Write { path, source })
-        })?;
+    files.push(write::Output { name: "versions.txt", bytes: versions.into_bytes() });
+    if options.sbom {
+        let mut parts = write::parts(&product.kernel, product.agent.as_ref(), &write)?;
+        parts.extend(assembly.parts());
+        files.push(write::Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
     }
+    staging.boot_files(&files.iter().map(write::Output::named).collect::<Vec<_>>())?;
+    drop(writing);
     Ok(())
 }
 

@@ -5,10 +5,18 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use lcow_disk::tar::{Entry, Writer};
+use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
-use lcow_oci::registry::{PullError, Quiet, Registry, Request, pull};
+use lcow_oci::model::Descriptor;
+use lcow_oci::registry::{Observer, PullError, Registry, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
 use lcow_oci::{Digest, Platform, Reference, ReferenceError, Unfit};
+
+use serde_json::Value;
+
+use super::attestation::{self, AttestationError};
+use crate::progress::{Progress, Task, Unit};
+use crate::sbom::{Package, Part};
 
 /// Where images come from.
 pub struct Images {
@@ -20,6 +28,8 @@ pub struct Images {
     pub platform: Platform,
     /// Asked for what is nowhere else, if there is one.
     pub registry: Option<Registry>,
+    /// Who hears how far pulls have come.
+    pub progress: Progress,
     /// A place for what is made of directories and archives of files.
     pub scratch: Store,
 }
@@ -69,6 +79,14 @@ pub enum ImageError {
         /// Why.
         source: Box<LoadError>,
     },
+    /// What was said about it cannot be read.
+    #[error("cannot read what was attested of {name}")]
+    Attestation {
+        /// The image.
+        name: String,
+        /// Why.
+        source: AttestationError,
+    },
     /// A registry does not give it.
     #[error("cannot pull {name}")]
     Pull {
@@ -107,13 +125,30 @@ pub struct Found {
     pub name: String,
     /// Its parts.
     pub image: Image,
+    /// SPDX documents about it.
+    pub documents: Vec<Value>,
     store: Store,
 }
 
 impl Found {
-    /// Its files as one tar stream, whiteouts applied, from the lowest layer up.
-    pub fn open(&self) -> Result<impl Read + use<>, StoreError> {
-        self.store.merged(&self.image)
+    /// How many layers it has.
+    pub fn layers(&self) -> usize {
+        self.image.manifest.layers.len()
+    }
+
+    /// One of its layers, counted from the lowest.
+    pub fn layer(&self, at: usize) -> Result<LayerReader, StoreError> {
+        self.store.open_layer(&self.image, at)
+    }
+
+    /// It in a list of what is in boot files.
+    pub fn part(&self) -> Part {
+        let package = Package {
+            name: self.name.clone(),
+            version: Some(self.image.digest.to_string()),
+            ..Package::default()
+        };
+        Part { package, documents: self.documents.clone() }
     }
 
     /// One of its blobs.
@@ -142,7 +177,13 @@ impl Images {
             let only = Some(reference.clone());
             let options = load::Options { name: None, platform: self.platform.clone(), only };
             match load::load(&self.store, place, &options) {
-                Ok(_) => return self.stored(name, &reference),
+                Ok(_) => {
+                    let mut found = self.stored(name, &reference)?;
+                    let documents = attestation::documents(place, &reference, &found.image.digest);
+                    found.documents = documents
+                        .map_err(|source| ImageError::Attestation { name: name.to_owned(), source })?;
+                    return Ok(found);
+                }
                 Err(LoadError::Unknown { .. }) => {}
                 Err(LoadError::Unfit(Unfit::Platform { found, .. })) => {
                     return Err(self.other_platform(name, found));
@@ -167,12 +208,14 @@ impl Images {
         if !self.platform.accepts(&image.config.platform) {
             return Err(self.other_platform(name, vec![image.config.platform.to_string()]));
         }
-        Ok(Found { name: name.to_owned(), image, store: self.store.clone() })
+        Ok(Found { name: name.to_owned(), image, documents: Vec::new(), store: self.store.clone() })
     }
 
     fn pull(&self, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
+        let task = self.progress.task(format!("pulling {reference}"), Some(0), Unit::Bytes);
+        let pulling = Pulling(task);
         let request = Request { reference, platform: self.platform.clone() };
-        match pull(&self.store, registry, &request, &Quiet, None) {
+        match pull(&self.store, registry, &request, &pulling, None) {
             Ok(_) => Ok(()),
             Err(PullError::Unfit(Unfit::Platform { found, .. })) => {
                 Err(self.other_platform(&reference.to_string(), found))
@@ -205,7 +248,25 @@ impl Images {
             place: path.to_owned(),
             source: Box::new(source),
         })?;
-        Ok(Found { name: name.to_owned(), image: self.scratch.get(&reference)?, store: self.scratch.clone() })
+        let (image, store) = (self.scratch.get(&reference)?, self.scratch.clone());
+        Ok(Found { name: name.to_owned(), image, documents: Vec::new(), store })
+    }
+}
+
+/// Tells of a pull.
+struct Pulling(Task);
+
+impl Observer for Pulling {
+    fn layers(&self, layers: &[Descriptor]) {
+        self.0.lengthen(layers.iter().map(|layer| layer.size).sum());
+    }
+
+    fn present(&self, layer: &Descriptor) {
+        self.0.add(layer.size);
+    }
+
+    fn bytes(&self, _layer: &Descriptor, count: u64) {
+        self.0.add(count);
     }
 }
 

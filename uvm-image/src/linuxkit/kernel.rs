@@ -1,14 +1,19 @@
 //! The kernel of a description: what its image has, and the part of the stream that it makes.
 
+use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek};
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
-use lcow_oci::store::StoreError;
 
 use super::config::Kernel;
+use super::flatten::flatten;
 use super::images::Found;
 use super::stream::{Origin, Stream};
+use super::unpack::UnpackError;
+use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
+use crate::kernel::config::KernelConfig;
+use crate::sbom::Part;
 
 /// Why there is no kernel.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +28,9 @@ pub enum KernelError {
         /// The file.
         name: String,
     },
-    /// The store does not give the image.
+    /// The image cannot be unpacked.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Unpack(#[from] UnpackError),
     /// An archive is damaged.
     #[error("cannot unpack {what}")]
     Tar {
@@ -55,31 +60,32 @@ pub struct KernelFiles {
     pub ucode: Option<Vec<u8>>,
     /// The command line.
     pub cmdline: String,
+    /// The image in a list of what is in boot files.
+    pub part: Part,
+    vmlinux: OnceCell<Vmlinux>,
 }
 
 impl KernelFiles {
     /// Takes from `found` what `kernel` names.
     pub fn read(kernel: &Kernel, found: &Found) -> Result<Self, KernelError> {
         let (mut binary, mut config, mut tar, mut ucode, mut mode) = (None, None, None, None, 0o644);
-        let fault = |source| KernelError::Tar { what: found.name.clone(), source };
-        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, found.open()?));
-        while let Some(entry) = reader.next_entry().map_err(fault)? {
-            let path =
-                String::from_utf8_lossy(&entry.path).trim_start_matches("./").trim_matches('/').to_owned();
+        flatten(found, &mut |entry, layer| {
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
             if entry.kind != Kind::File {
-                continue;
+                return Ok(());
             }
+            let damaged = |source| UnpackError::Tar { image: found.name.clone(), source };
             if path == kernel.binary() {
-                (binary, mode) = (Some(bytes(&mut reader).map_err(fault)?), entry.mode);
+                (binary, mode) = (Some(bytes(layer).map_err(damaged)?), entry.mode);
             } else if kernel.tar() == Some(&path[..]) {
-                tar = Some(spool(&mut reader, &found.name)?);
+                tar = Some(spool(layer)?);
             } else if kernel.ucode() == Some(&path[..]) {
-                ucode = Some(bytes(&mut reader).map_err(fault)?);
+                ucode = Some(bytes(layer).map_err(damaged)?);
             } else if matches!(&path[..], "config" | "kernel-config") {
-                config = Some(bytes(&mut reader).map_err(fault)?);
+                config = Some(bytes(layer).map_err(damaged)?);
             }
-        }
-        reader.drain().map_err(fault)?;
+            Ok(())
+        })?;
         let missing = |what, name: &str| KernelError::Missing {
             what,
             image: found.name.clone(),
@@ -93,7 +99,42 @@ impl KernelFiles {
         }
         let kernel_bytes = binary.ok_or_else(|| missing("kernel", kernel.binary()))?;
         let (image, cmdline) = (found.name.clone(), kernel.cmdline.clone());
-        Ok(Self { image, mode, kernel: kernel_bytes, config, tar, ucode, cmdline })
+        Ok(Self {
+            image,
+            mode,
+            kernel: kernel_bytes,
+            config,
+            tar,
+            ucode,
+            cmdline,
+            part: found.part(),
+            vmlinux: OnceCell::new(),
+        })
+    }
+
+    /// The kernel inside the image, which is unpacked once.
+    pub fn vmlinux(&self) -> Result<&Vmlinux, BzImageError> {
+        match self.vmlinux.get() {
+            Some(vmlinux) => Ok(vmlinux),
+            None => bzimage::extract(&self.kernel).map(|vmlinux| self.vmlinux.get_or_init(|| vmlinux)),
+        }
+    }
+
+    /// Replaces the image by the kernel inside.
+    pub fn decompress(&mut self) -> Result<(), BzImageError> {
+        self.vmlinux()?;
+        if let Some(vmlinux) = self.vmlinux.get() {
+            self.kernel.clone_from(&vmlinux.bytes);
+        }
+        Ok(())
+    }
+
+    /// What the kernel says about itself, if it does.
+    pub fn configuration(&self) -> Result<Option<KernelConfig>, BzImageError> {
+        match &self.config {
+            Some(config) => Ok(Some(KernelConfig::parse(&String::from_utf8_lossy(config)))),
+            None => Ok(KernelConfig::embedded(&self.vmlinux()?.bytes)),
+        }
     }
 
     /// Writes the kernel's block: what is in `boot`, and the archive's entries in their places.
@@ -102,15 +143,20 @@ impl KernelFiles {
         out.directory(&origin, "boot")?;
         out.file(&origin, "boot/cmdline", 0o644, self.cmdline.as_bytes())?;
         out.file(&origin, "boot/kernel", self.mode, &self.kernel)?;
-        self.write_modules(out)?;
+        self.write_modules(out, &|_| true)?;
         if let Some(ucode) = &self.ucode {
             out.file(&origin, "boot/ucode.cpio", 0o644, ucode)?;
         }
         Ok(())
     }
 
-    /// Writes the archive's entries alone.
-    pub fn write_modules(&self, out: &mut Stream) -> Result<(), KernelError> {
+    /// Writes the archive's entries alone, where nothing is yet: behind everything else they hide nothing.
+    pub fn write_missing_modules(&self, out: &mut Stream) -> Result<(), KernelError> {
+        let there = out.paths();
+        self.write_modules(out, &|path| !there.contains(path))
+    }
+
+    fn write_modules(&self, out: &mut Stream, wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), KernelError> {
         let origin = self.origin();
         if let Some(mut tar) = self.tar.as_ref() {
             let fault =
@@ -119,7 +165,7 @@ impl KernelFiles {
             let mut reader = Reader::new(BufReader::with_capacity(1 << 20, tar));
             while let Some(mut entry) = reader.next_entry().map_err(fault)? {
                 clean(&mut entry);
-                if !entry.path.is_empty() {
+                if !entry.path.is_empty() && wanted(&entry.path) {
                     out.entry(&origin, entry, Data(&mut reader))?;
                 }
             }
@@ -165,16 +211,10 @@ fn bytes(reader: &mut Reader<impl Read>) -> Result<Vec<u8>, TarError> {
     }
 }
 
-fn spool(reader: &mut Reader<impl Read>, image: &str) -> Result<File, KernelError> {
+fn spool(reader: &mut Reader<impl Read>) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let fault = |source| KernelError::Tar { what: image.to_owned(), source };
-        match reader.read_data(&mut buffer).map_err(fault)? {
-            0 => return Ok(file),
-            count => file.write_all(&buffer[..count])?,
-        }
-    }
+    io::copy(&mut Data(reader), &mut file)?;
+    Ok(file)
 }
 
 struct Data<'a, R>(&'a mut Reader<R>);

@@ -17,6 +17,11 @@ use super::validate::{Invalid, validate};
 /// Why a description cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// It is somewhere else.
+    #[error(
+        "{0}: descriptions are not fetched, so that nobody builds what he has not seen; download it first"
+    )]
+    Remote(String),
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -58,8 +63,11 @@ pub struct Loaded {
 pub fn load(files: &[PathBuf]) -> Result<Loaded, LoadError> {
     let mut all = Map::new();
     for path in files {
-        let text = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let name = path.display().to_string();
+        if name.starts_with("http://") || name.starts_with("https://") {
+            return Err(LoadError::Remote(name));
+        }
+        let text = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let node = Node::parse(&name, &text)?;
         validate(&name, &node, &DESCRIPTION, "")?;
         let mut value = node.into_json();

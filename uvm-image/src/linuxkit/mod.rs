@@ -5,23 +5,24 @@
 //! [`spec`] and [`runtime`] for its containers; [`native`] makes LinuxKit's outputs of that.
 
 pub mod assemble;
+pub mod attestation;
 pub mod build;
 pub mod capabilities;
 pub mod config;
 pub mod container;
+pub mod cpio;
 pub mod files;
+pub mod flatten;
 pub mod ids;
 pub mod images;
 pub mod kernel;
 pub mod load;
 pub mod mounts;
 pub mod native;
-pub mod newc;
 pub mod node;
 pub mod package;
 pub mod product;
 pub mod runtime;
-pub mod sbom;
 pub mod schema;
 pub mod spec;
 pub mod stream;

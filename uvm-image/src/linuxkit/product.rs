@@ -1,24 +1,27 @@
 //! Our own outputs of a description: its root with the guest agent, and its kernel with what a utility VM needs of it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 
-use super::assemble::{AssembleError, Assembly, KernelPart, Wanted};
+use super::assemble::{AssembleError, Assembly, Wanted};
+use super::build::Options;
+use super::cpio;
 use super::kernel::KernelFiles;
-use super::newc;
 use super::stream::{Origin, Stream};
 use crate::formats::root::Root;
 use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::layout;
 use crate::initrd::tree::{Node, Tree};
 use crate::kernel;
-use crate::kernel::bzimage::{self, BzImageError};
+use crate::kernel::bzimage;
 use crate::kernel::config::KernelConfig;
 use crate::modules::table::{Need, Platform, ROOTS, Root as Module, Stage};
+use crate::progress::Unit;
 use crate::selection::{Selection, SelectionError};
 
 /// Why our outputs cannot be made.
@@ -91,36 +94,32 @@ pub struct Product {
     pub agent: Option<Agent>,
     /// How many entries have extended attributes.
     pub attributes: usize,
+    /// Bytes of all files by what they come from.
+    pub sizes: BTreeMap<String, u64>,
 }
 
-/// Makes the root of `assembly`; `agent` is the agent's binary, no time is after `latest`.
-pub fn make(
-    assembly: &Assembly,
-    agent: &std::path::Path,
-    sbom: bool,
-    latest: Option<i64>,
-) -> Result<Product, ProductError> {
+/// Makes the root of `assembly` as `options` say.
+pub fn make(assembly: &Assembly, options: &Options) -> Result<Product, ProductError> {
     let files = assembly.kernel.as_ref().ok_or(ProductError::NoKernel)?;
-    let kernel = select(files, &assembly.loaded.description.lcow.modules)?;
-    let write = |part| -> Result<Stream, ProductError> {
-        let mut out = Stream::new(latest).map_err(AssembleError::Write)?;
-        assembly.write(Wanted { kernel: part, sbom, dockerfile: false }, &mut out)?;
-        Ok(out)
-    };
-    let mut out = write(KernelPart::None)?;
+    let more: Vec<String> =
+        assembly.loaded.description.lcow.modules.iter().map(|name| name.replace('-', "_")).collect();
+    let kernel = select(files, &more, &options.scratch)?;
+    let task = options.progress.task("unpacking", None, Unit::Bytes);
+    let mut out = Stream::new(options.latest, task).map_err(AssembleError::Write)?;
+    assembly.write(Wanted { kernel: false, sbom: options.sbom, dockerfile: false }, &mut out)?;
     let has_init = out.contains("init") || out.contains("bin/gcs");
     let wanted = assembly.loaded.description.lcow.agent;
     if wanted == Some(false) && !has_init {
         return Err(ProductError::NoInit);
     }
-    let agent = if wanted.unwrap_or(!has_init) { Some(Agent::read(agent)?) } else { None };
+    let agent = if wanted.unwrap_or(!has_init) { Some(Agent::read(&options.agent)?) } else { None };
     match &agent {
         Some(agent) => add(&layout::tree(agent, &kernel, None), &mut out).map_err(AssembleError::Write)?,
-        None => out = write(KernelPart::Modules)?,
+        None => files.write_missing_modules(&mut out).map_err(AssembleError::Kernel)?,
     }
-    let attributes = out.attributes();
+    let (attributes, sizes) = (out.attributes(), out.sizes().clone());
     let root = StreamRoot(RefCell::new(out.finish().map_err(AssembleError::Write)?));
-    Ok(Product { kernel, root, agent, attributes })
+    Ok(Product { kernel, root, agent, attributes, sizes })
 }
 
 /// Adds the agent's tree: its own files over those of images, everything else where images have nothing.
@@ -146,13 +145,13 @@ fn add(tree: &Tree, out: &mut Stream) -> io::Result<()> {
 }
 
 /// What a utility VM needs of the kernel in `files`, and the modules `more`.
-fn select(files: &KernelFiles, more: &[String]) -> Result<Selection, ProductError> {
+fn select(files: &KernelFiles, more: &[String], scratch: &Path) -> Result<Selection, ProductError> {
     let image = || files.image.clone();
     let unusable = |source: SelectionError| ProductError::Kernel { image: image(), source };
     let broken = |source| unusable(kernel::KernelError::Image { name: "kernel".to_owned(), source }.into());
     let unpack = |source| ProductError::Unpack { image: image(), source };
     let release = bzimage::release(&files.kernel).map_err(broken)?;
-    let config = configuration(files).map_err(broken)?;
+    let config = files.configuration().map_err(broken)?;
     let config = config.ok_or_else(|| ProductError::NoConfig { image: image() })?;
     if files.tar.is_none() {
         let missing = modular(&config);
@@ -160,28 +159,21 @@ fn select(files: &KernelFiles, more: &[String]) -> Result<Selection, ProductErro
             return Err(ProductError::NoModules { image: image(), missing });
         }
     }
-    let dir = tempfile::tempdir().map_err(unpack)?;
+    let dir = tempfile::tempdir_in(scratch).map_err(unpack)?;
     fs::write(dir.path().join("kernel"), &files.kernel).map_err(unpack)?;
     fs::write(dir.path().join("config"), config.text()).map_err(unpack)?;
-    fs::create_dir_all(dir.path().join("lib/modules").join(release)).map_err(unpack)?;
+    fs::create_dir_all(dir.path().join("lib/modules").join(&release)).map_err(unpack)?;
     if let Some(tar) = &files.tar {
         unpack_modules(tar, dir.path()).map_err(unpack)?;
     }
     let package = kernel::from_dir(dir.path()).map_err(|error| unusable(error.into()))?;
-    Selection::choose(&package, &[ROOTS, &extra(more)].concat()).map_err(unusable)
-}
-
-/// What the kernel in `files` says about itself, if it does.
-fn configuration(files: &KernelFiles) -> Result<Option<KernelConfig>, BzImageError> {
-    match &files.config {
-        Some(config) => Ok(Some(KernelConfig::parse(&String::from_utf8_lossy(config)))),
-        None => Ok(KernelConfig::embedded(&bzimage::extract(&files.kernel)?.bytes)),
-    }
+    let vmlinux = || files.vmlinux().cloned().map_err(|source| SelectionError::Image { release, source });
+    Selection::with_vmlinux(&package, &[ROOTS, &extra(more)].concat(), vmlinux).map_err(unusable)
 }
 
 /// Why the kernel in `files` would not reach its host in a utility VM, as far as that can be told.
 pub fn doubts(files: &KernelFiles) -> Vec<String> {
-    let config = configuration(files).ok().flatten().filter(|_| files.tar.is_none());
+    let config = files.configuration().ok().flatten().filter(|_| files.tar.is_none());
     config.as_ref().map(modular).unwrap_or_default()
 }
 
@@ -193,21 +185,20 @@ fn modular(config: &KernelConfig) -> Vec<String> {
 }
 
 /// Modules that the description asks for.
-fn extra(names: &[String]) -> Vec<Module> {
-    let module = |name: &String| Module {
-        // The table's names live as long as the program; these few are made to.
-        module: name.replace('-', "_").leak(),
+fn extra(names: &[String]) -> Vec<Module<'_>> {
+    let module = |name| Module {
+        module: name,
         option: "",
         stage: Stage::Later,
         platform: Platform::Any,
         need: Need::Required,
         reason: "the description asks for it (lcow.modules)",
     };
-    names.iter().map(module).collect()
+    names.iter().map(String::as_str).map(module).collect()
 }
 
 /// Unpacks the regular files below `lib/modules`.
-fn unpack_modules(mut tar: &File, dir: &std::path::Path) -> io::Result<()> {
+fn unpack_modules(mut tar: &File, dir: &Path) -> io::Result<()> {
     tar.rewind()?;
     let damaged = |error: TarError| io::Error::other(error);
     let mut reader = Reader::new(io::BufReader::with_capacity(1 << 20, tar));
@@ -237,8 +228,11 @@ pub struct StreamRoot(RefCell<File>);
 
 impl Root for StreamRoot {
     fn cpio(&self) -> io::Result<Vec<u8>> {
-        let mut archive = Vec::new();
-        newc::write(&mut self.0.borrow_mut(), &mut archive, &|_| true).map_err(io::Error::other)?;
+        let mut tar = self.0.borrow_mut();
+        // An archive of the same files in the other format is no larger.
+        let size = usize::try_from(tar.metadata()?.len()).unwrap_or_default();
+        let mut archive = Vec::with_capacity(size);
+        cpio::write(&mut tar, &mut archive, &|_| true).map_err(io::Error::other)?;
         Ok(archive)
     }
 

@@ -1,10 +1,12 @@
 //! The build's one stream: a tar in a file, each of whose entries says where it comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 
-use lcow_disk::tar::{Entry, Kind, Timestamp, Writer};
+use lcow_disk::tar::{Entry, Timestamp, Writer};
+
+use crate::progress::Task;
 
 /// The time of everything that comes from no image: 2017-04-18T16:30:00Z, LinuxKit's choice.
 pub const MADE: i64 = 1_492_533_000;
@@ -28,17 +30,19 @@ impl Origin {
 /// The stream while it is written.
 pub struct Stream {
     tar: Writer<BufWriter<File>>,
-    /// What is there, by path, and whether it is a directory.
-    paths: BTreeMap<Vec<u8>, bool>,
+    /// What is there.
+    paths: HashSet<Vec<u8>>,
     latest: Option<i64>,
     attributes: usize,
+    sizes: BTreeMap<String, u64>,
+    task: Task,
 }
 
 impl Stream {
-    /// An empty stream in a temporary file; no time in it is after `latest`, in seconds since 1970.
-    pub fn new(latest: Option<i64>) -> io::Result<Self> {
+    /// An empty stream in a temporary file; no time in it is after `latest`, in seconds since 1970. `task` hears of its bytes.
+    pub fn new(latest: Option<i64>, task: Task) -> io::Result<Self> {
         let tar = Writer::new(BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
-        Ok(Self { tar, paths: BTreeMap::new(), latest, attributes: 0 })
+        Ok(Self { tar, paths: HashSet::new(), latest, attributes: 0, sizes: BTreeMap::new(), task })
     }
 
     /// Appends an entry and its data.
@@ -48,7 +52,14 @@ impl Stream {
         }
         (entry.atime, entry.ctime) = (None, None);
         self.attributes += usize::from(!entry.xattrs.is_empty());
-        self.paths.insert(entry.path.clone(), entry.kind == Kind::Directory);
+        self.paths.insert(entry.path.clone());
+        if !self.sizes.contains_key(&origin.source) {
+            self.sizes.insert(origin.source.clone(), 0);
+        }
+        if let Some(size) = self.sizes.get_mut(&origin.source) {
+            *size += entry.size;
+        }
+        self.task.add(entry.size);
         let records = [("LINUXKIT.source", &origin.source[..]), ("LINUXKIT.location", &origin.location)];
         self.tar.append_with(&entry, &records, data)
     }
@@ -81,7 +92,17 @@ impl Stream {
 
     /// Whether something is at `path`.
     pub fn contains(&self, path: &str) -> bool {
-        self.paths.contains_key(path.as_bytes())
+        self.paths.contains(path.as_bytes())
+    }
+
+    /// All that is there now.
+    pub fn paths(&self) -> HashSet<Vec<u8>> {
+        self.paths.clone()
+    }
+
+    /// Bytes of all files by what they come from.
+    pub fn sizes(&self) -> &BTreeMap<String, u64> {
+        &self.sizes
     }
 
     /// How many entries have extended attributes.

@@ -1,10 +1,11 @@
 //! An image's files on their way into the stream: what is left out, what is replaced, what is always there.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 use lcow_oci::store::StoreError;
 
+use super::flatten::flatten;
 use super::images::Found;
 use super::stream::{Origin, Stream};
 
@@ -30,6 +31,16 @@ pub enum UnpackError {
         /// The path.
         path: String,
     },
+    /// A hard link to nothing.
+    #[error("{image}: {path} is a hard link to {target}, which is in no layer")]
+    Dangling {
+        /// The image.
+        image: String,
+        /// The link.
+        path: String,
+        /// What it names.
+        target: String,
+    },
     /// It cannot be written.
     #[error("cannot collect files in a temporary file")]
     Write(#[from] io::Error),
@@ -46,17 +57,33 @@ pub enum Resolver {
 
 /// Alpine's list of packages.
 const PACKAGES: &str = "lib/apk/db/installed";
-const DROPPED: &[&str] = &[
-    ".dockerenv",
-    "Dockerfile",
-    "dev/console",
-    "dev/pts",
-    "dev/shm",
-    "etc/hostname",
-    "etc/hosts",
-    "etc/resolv.conf",
+const DROPPED: &[&str] = &[".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname"];
+
+/// What every root has, in LinuxKit's order, and what becomes of the image's own.
+const USUAL: &[(&str, Usual)] = &[
+    ("dev", Usual::Directory),
+    ("dev/pts", Usual::Directory),
+    ("dev/shm", Usual::Directory),
+    ("etc", Usual::Directory),
+    ("etc/hosts", Usual::Hosts),
+    ("etc/mtab", Usual::Mtab),
+    ("etc/resolv.conf", Usual::Resolver),
+    ("proc", Usual::Directory),
+    ("sys", Usual::Directory),
 ];
-const DIRECTORIES: &[&str] = &["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"];
+
+/// Something that every root has.
+#[derive(Clone, Copy)]
+enum Usual {
+    /// Comes again, behind the image's own.
+    Directory,
+    /// Takes the place of the image's own.
+    Hosts,
+    /// The image's own is kept.
+    Mtab,
+    /// Takes the place of the image's own.
+    Resolver,
+}
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 const NO_RESOLVER: &str = "\n# no resolv.conf configured\n";
 
@@ -77,87 +104,75 @@ pub struct Unpack<'a> {
 impl Unpack<'_> {
     /// Writes the image's files to `out`.
     pub fn run(mut self, out: &mut Stream) -> Result<(), UnpackError> {
-        let image = self.image.name.clone();
-        let fault = |source| UnpackError::Tar { image: image.clone(), source };
-        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, self.image.open()?));
-        let mut has_mtab = false;
-        while let Some(mut entry) = reader.next_entry().map_err(fault)? {
-            let path = self.clean(&entry.path)?;
-            if path.is_empty() || DROPPED.contains(&&path[..]) {
-                continue;
+        let mut seen = Vec::new();
+        flatten(self.image, &mut |mut entry, layer| {
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
+            if DROPPED.contains(&&path[..]) {
+                return Ok(());
             }
-            has_mtab |= path == "etc/mtab";
+            if let Some((name, usual)) = USUAL.iter().find(|(name, _)| *name == path) {
+                seen.push(*name);
+                if matches!(usual, Usual::Hosts | Usual::Resolver) {
+                    return Ok(self.usual(name, *usual, out)?);
+                }
+            }
             if let (PACKAGES, Some(all)) = (&path[..], &mut self.packages) {
-                Data { reader: &mut reader }.read_to_end(all)?;
-                continue;
+                Data { reader: layer }.read_to_end(all)?;
+                return Ok(());
             }
             if entry.kind == Kind::HardLink {
-                entry.link = format!("{}{}", self.prefix, self.clean(&entry.link)?).into_bytes();
+                entry.link = [self.prefix.as_bytes(), &entry.link].concat();
             }
             entry.path = format!("{}{path}", self.prefix).into_bytes();
             if entry.segments.is_some() {
-                self.sparse(entry, &mut reader, out)?;
+                sparse(self.origin, entry, layer, out)?;
             } else {
-                out.entry(self.origin, entry, Data { reader: &mut reader })?;
+                out.entry(self.origin, entry, Data { reader: layer })?;
+            }
+            Ok(())
+        })?;
+        for (name, usual) in USUAL {
+            if matches!(usual, Usual::Directory) || !seen.contains(name) {
+                self.usual(name, *usual, out)?;
             }
         }
-        // To the very end, where the content is checked.
-        reader.drain().map_err(fault)?;
-        self.usual(has_mtab, out)?;
         Ok(())
     }
 
-    /// What every root has.
-    fn usual(&self, has_mtab: bool, out: &mut Stream) -> io::Result<()> {
-        let at = |path: &str| format!("{}{path}", self.prefix);
-        for path in DIRECTORIES {
-            out.directory(self.origin, &at(path))?;
-        }
-        out.file(self.origin, &at("etc/hosts"), 0o644, HOSTS.as_bytes())?;
-        if !has_mtab {
-            out.made(self.origin, Entry::symlink(at("etc/mtab"), "/proc/mounts"))?;
-        }
-        match self.resolver {
-            Resolver::Machine => {
-                let link = Entry::symlink(at("etc/resolv.conf"), "/run/resolvconf/resolv.conf");
-                out.made(self.origin, link)
+    fn usual(&self, name: &str, usual: Usual, out: &mut Stream) -> io::Result<()> {
+        let path = format!("{}{name}", self.prefix);
+        match (usual, self.resolver) {
+            (Usual::Directory, _) => out.directory(self.origin, &path),
+            (Usual::Hosts, _) => out.file(self.origin, &path, 0o644, HOSTS.as_bytes()),
+            (Usual::Mtab, _) => out.made(self.origin, Entry::symlink(path, "/proc/mounts")),
+            (Usual::Resolver, Resolver::Machine) => {
+                out.made(self.origin, Entry::symlink(path, "/run/resolvconf/resolv.conf"))
             }
-            Resolver::Container => {
-                out.file(self.origin, &at("etc/resolv.conf"), 0o644, NO_RESOLVER.as_bytes())
+            (Usual::Resolver, Resolver::Container) => {
+                out.file(self.origin, &path, 0o644, NO_RESOLVER.as_bytes())
             }
         }
     }
+}
 
-    /// A sparse file, holes and all: few readers know them.
-    fn sparse(
-        &self,
-        mut entry: Entry,
-        reader: &mut Reader<impl Read>,
-        out: &mut Stream,
-    ) -> Result<(), UnpackError> {
-        let segments = entry.segments.take().unwrap_or_default();
-        let mut whole: Box<dyn Read + '_> = Box::new(io::empty());
-        let mut at = 0;
-        let data = std::rc::Rc::new(std::cell::RefCell::new(Data { reader }));
-        for segment in segments {
-            let hole = io::repeat(0).take(segment.offset - at);
-            at = segment.offset + segment.length;
-            whole = Box::new(whole.chain(hole).chain(Shared(data.clone()).take(segment.length)));
-        }
-        let rest = io::repeat(0).take(entry.size.saturating_sub(at));
-        Ok(out.entry(self.origin, entry, whole.chain(rest))?)
+/// A sparse file, holes and all: few readers know them.
+fn sparse(
+    origin: &Origin,
+    mut entry: Entry,
+    reader: &mut Reader<impl Read>,
+    out: &mut Stream,
+) -> Result<(), UnpackError> {
+    let segments = entry.segments.take().unwrap_or_default();
+    let mut whole: Box<dyn Read + '_> = Box::new(io::empty());
+    let mut at = 0;
+    let data = std::rc::Rc::new(std::cell::RefCell::new(Data { reader }));
+    for segment in segments {
+        let hole = io::repeat(0).take(segment.offset - at);
+        at = segment.offset + segment.length;
+        whole = Box::new(whole.chain(hole).chain(Shared(data.clone()).take(segment.length)));
     }
-
-    /// A path without `.` and empty parts.
-    fn clean(&self, path: &[u8]) -> Result<String, UnpackError> {
-        let text = String::from_utf8_lossy(path);
-        let bad = || UnpackError::Path { image: self.image.name.clone(), path: text.clone().into_owned() };
-        if text.split('/').any(|part| part == "..") || std::str::from_utf8(path).is_err() {
-            return Err(bad());
-        }
-        let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        Ok(parts.join("/"))
-    }
+    let rest = io::repeat(0).take(entry.size.saturating_sub(at));
+    Ok(out.entry(origin, entry, whole.chain(rest))?)
 }
 
 /// The data of the current entry.

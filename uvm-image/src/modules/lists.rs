@@ -17,7 +17,7 @@ pub enum ModulesError {
         /// The kernel's release.
         release: String,
         /// The module.
-        module: &'static str,
+        module: String,
         /// The option that would build it in.
         option: &'static str,
         /// What it is for.
@@ -40,7 +40,7 @@ pub struct Plan {
 }
 
 /// Chooses the modules of `package` that `roots` need.
-pub fn plan(package: &KernelPackage, roots: &[Root]) -> Result<Plan, ModulesError> {
+pub fn plan(package: &KernelPackage, roots: &[Root<'_>]) -> Result<Plan, ModulesError> {
     let index = Index::new(package.modules.iter().map(|module| &module.info), &package.builtin);
     let mut all = Closure::new(&index);
     let mut warnings = Vec::new();
@@ -53,7 +53,7 @@ pub fn plan(package: &KernelPackage, roots: &[Root]) -> Result<Plan, ModulesErro
                 let Root { module, option, reason, .. } = *root;
                 return Err(ModulesError::Missing {
                     release: package.release.clone(),
-                    module,
+                    module: module.to_owned(),
                     option,
                     reason,
                 });
@@ -75,7 +75,7 @@ pub fn plan(package: &KernelPackage, roots: &[Root]) -> Result<Plan, ModulesErro
 struct Lists<'a> {
     package: &'a KernelPackage,
     index: &'a Index<'a>,
-    roots: &'a [Root],
+    roots: &'a [Root<'a>],
 }
 
 impl Lists<'_> {
@@ -172,7 +172,7 @@ mod tests {
         kernel::from_deb(&deb, dir.path()).unwrap()
     }
 
-    fn a_root(module: &'static str, stage: Stage, platform: Platform, need: Need) -> Root {
+    fn a_root(module: &'static str, stage: Stage, platform: Platform, need: Need) -> Root<'static> {
         Root { module, option: "CONFIG_THAT", stage, platform, need, reason: "tests" }
     }
 

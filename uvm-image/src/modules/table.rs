@@ -38,9 +38,9 @@ pub enum Need {
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Root {
+pub struct Root<'a> {
     /// The module's name, with underscores.
-    pub module: &'static str,
+    pub module: &'a str,
     /// The option that builds it into a kernel.
     pub option: &'static str,
     /// When it is loaded.
@@ -60,7 +60,7 @@ const fn root(
     platform: Platform,
     need: Need,
     reason: &'static str,
-) -> Root {
+) -> Root<'static> {
     Root { module, option, stage, platform, need, reason }
 }
 
@@ -70,7 +70,7 @@ use Stage::{Connect, Later, OnDemand, Storage};
 
 /// The table. Within a stage modules are loaded in this order, so what the first message needs comes first.
 #[rustfmt::skip]
-pub const ROOTS: &[Root] = &[
+pub const ROOTS: &[Root<'static>] = &[
     root("virtio_pci", "CONFIG_VIRTIO_PCI", Connect, Virtio, Wanted, "all virtio devices sit on PCI"),
     root("vmw_vsock_virtio_transport", "CONFIG_VIRTIO_VSOCKETS", Connect, Virtio, Wanted, "the bridge under QEMU"),
     root("hv_vmbus", "CONFIG_HYPERV", Connect, HyperV, Wanted, "all Hyper-V devices sit on VMBus"),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod boot_files;
 mod containers;
 mod disk;
 mod host;
@@ -29,9 +30,9 @@ struct Args {
     /// Measurements of each kind
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Only what is measured of disks: needs no utility VM
+    /// Only this part; may be given several times
     #[arg(long)]
-    disks: bool,
+    only: Vec<Part>,
     /// Writes the result here as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -40,13 +41,36 @@ struct Args {
     history: Option<PathBuf>,
 }
 
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Layer disks and scratch disks.
+    Disks,
+    /// `uvm-build`.
+    BootFiles,
+    /// Utility VMs.
+    Machines,
+}
+
+impl Args {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
     let mut results = Results::default();
     // First: it measures the memory of processes, and a utility VM would be the largest.
-    eprintln!("bench: disks");
-    disk::measure(&args.dist, args.runs, &mut results).context("disks")?;
-    if !args.disks {
+    if args.wants(Part::Disks) {
+        eprintln!("bench: disks");
+        disk::measure(&args.dist, args.runs, &mut results).context("disks")?;
+    }
+    if args.wants(Part::BootFiles) {
+        eprintln!("bench: making boot files");
+        boot_files::measure(&args.dist, args.runs, &mut results).context("making boot files")?;
+    }
+    if args.wants(Part::Machines) {
         virtual_machines(&args, &mut results)?;
     }
     report::print(&results);

@@ -14,6 +14,7 @@ use super::config::KernelConfig;
 use super::fragment::{self, LCOW_CONFIG};
 use super::source::{self, Archive, Known, SourceError};
 use crate::hex::hex;
+use crate::interrupt::{Directory, Unfinished};
 use crate::progress::{Progress, Unit};
 use make::{Make, MakeError};
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// How progress is shown.
     pub progress: Progress,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
 }
 
 /// Why there is no kernel.
@@ -118,8 +121,8 @@ impl Kernels {
             Some(path) => path.clone(),
             None => source::find(&self.cache, known, options.allow_new)?,
         };
-        let work = WorkDir::make(&dir)?;
-        let archive = Archive::open(&path, &work.0)?;
+        let work = work_dir(&dir, &options.unfinished)?;
+        let archive = Archive::open(&path, work.path())?;
         if !options.allow_new {
             archive.must_be_known(known)?;
         }
@@ -130,12 +133,12 @@ impl Kernels {
             return Ok(Built { dir: place, cached: true, source_sha256 });
         }
         let unpacking = options.progress.task("unpacking the source", Some(archive.len()), Unit::Bytes);
-        let tree = archive.unpack(&work.0.join("source"), &unpacking)?;
+        let tree = archive.unpack(&work.path().join("source"), &unpacking)?;
         drop(unpacking);
-        let make = Make::new(&tree, &work.0.join("build"), options.jobs)?;
+        let make = Make::new(&tree, &work.path().join("build"), options.jobs)?;
         configure(&make)?;
         let image = make.kernel(&options.progress)?;
-        let result = work.0.join("result");
+        let result = work.path().join("result");
         keep(&result, &[("kernel", &image), ("config", &make.config())], &made_of)?;
         move_to(&result, &place)?;
         Ok(Built { dir: place, cached: false, source_sha256 })
@@ -203,28 +206,20 @@ impl Lock {
     }
 }
 
-/// A directory of 3 GB that must not stay behind.
-struct WorkDir(PathBuf);
-
-impl WorkDir {
-    fn make(dir: &Path) -> Result<Self, BuildError> {
-        let path = dir.join("work");
-        let failed = |source| BuildError::Cache { path: path.clone(), source };
+/// A directory in `dir` of 3 GB that must not stay behind.
+fn work_dir(dir: &Path, unfinished: &Unfinished) -> Result<Directory, BuildError> {
+    let failed = |source| BuildError::Cache { path: dir.to_owned(), source };
+    for old in fs::read_dir(dir).map_err(failed)?.flatten() {
         // Whoever was killed here held the lock that is ours now.
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        if old.file_name().to_string_lossy().starts_with(WORK) {
+            fs::remove_dir_all(old.path()).map_err(failed)?;
         }
-        fs::create_dir_all(&path).map_err(failed)?;
-        Ok(Self(path))
     }
+    unfinished.directory(WORK, dir).map_err(failed)
 }
 
-impl Drop for WorkDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+/// How the names of directories begin in which kernels are built.
+const WORK: &str = "work";
 
 #[cfg(test)]
 mod tests {

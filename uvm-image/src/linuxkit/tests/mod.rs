@@ -3,7 +3,10 @@
 #[cfg(unix)]
 mod native;
 
+mod examples;
+mod layers;
 mod product;
+mod sbom;
 mod shapes;
 mod sources;
 
@@ -32,6 +35,8 @@ pub(super) struct Bench {
     pub dir: tempfile::TempDir,
     pub platform: Platform,
     pub latest: Option<i64>,
+    pub sbom: bool,
+    pub decompress_kernel: bool,
 }
 
 /// An image with these files, each in a layer of its own.
@@ -86,7 +91,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         write_layout(&dir.path().join("cache"), images).unwrap();
         fs::write(dir.path().join("guest-agent"), testing::static_program()).unwrap();
-        Self { dir, platform: linux("amd64"), latest: None }
+        Self { dir, platform: linux("amd64"), latest: None, sbom: false, decompress_kernel: false }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -99,13 +104,23 @@ impl Bench {
 
     /// Builds `outputs` of the description `text`.
     pub(super) fn build(&self, text: &str, outputs: &[&str]) -> anyhow::Result<Report> {
-        let file = self.dir.path().join("x.yml");
-        fs::write(&file, text)?;
+        self.build_files(&[text], outputs)
+    }
+
+    /// The same with several files.
+    pub(super) fn build_files(&self, texts: &[&str], outputs: &[&str]) -> anyhow::Result<Report> {
+        let mut described = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            let file = self.dir.path().join(if at == 0 { "x.yml".to_owned() } else { format!("x{at}.yml") });
+            fs::write(&file, text)?;
+            described.push(file);
+        }
         let images = Images {
             store: Store::open(self.dir.path().join("store"))?,
             caches: vec![self.dir.path().join("cache")],
             platform: self.platform.clone(),
             registry: None,
+            progress: crate::progress::Progress::default(),
             scratch: Store::open(self.dir.path().join("scratch"))?,
         };
         let outputs: BTreeSet<_> = outputs.iter().map(|name| name.parse().unwrap()).collect();
@@ -114,11 +129,15 @@ impl Bench {
             name: "x".into(),
             outputs,
             agent: self.dir.path().join("guest-agent"),
-            sbom: false,
+            sbom: self.sbom,
+            decompress_kernel: self.decompress_kernel,
             write: write::Options::default(),
             latest: self.latest,
+            scratch: self.dir.path().to_owned(),
+            progress: crate::progress::Progress::default(),
+            unfinished: crate::interrupt::Unfinished::default(),
         };
-        Ok(build(load::load(&[file])?, &images, &options)?)
+        Ok(build(load::load(&described)?, &images, &options)?)
     }
 
     /// What went wrong, and that it left nothing behind.

@@ -17,11 +17,11 @@ fn usual(prefix: &str, resolver: &str) -> Vec<String> {
         "d 0755 Pdev/pts",
         "d 0755 Pdev/shm",
         "d 0755 Petc",
-        "d 0755 Pproc",
-        "d 0755 Psys",
         "- 0644 Petc/hosts",
         "l 0777 Petc/mtab -> /proc/mounts",
         resolver,
+        "d 0755 Pproc",
+        "d 0755 Psys",
     ]
     .iter()
     .map(|line| line.replacen('P', prefix, 1))

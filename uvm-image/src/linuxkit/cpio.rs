@@ -1,5 +1,5 @@
-//! The stream as a cpio archive (kernel Documentation/driver-api/early-userspace/buffer-format.rst), hard links kept:
-//! all names of a file have one inode number and the number of names, the last name has the data.
+//! The stream as a cpio archive, hard links kept: all names of a file have one inode number and the number of names, the
+//! last name has the data.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,12 +7,14 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 
+use crate::newc::{self, Header, TRAILER, Type};
+
 /// The number of the first entry, as LinuxKit counts.
 const FIRST_INODE: u32 = 721;
 
 /// Why there is no archive.
 #[derive(Debug, thiserror::Error)]
-pub enum NewcError {
+pub enum CpioError {
     /// The stream cannot be read again.
     #[error("cannot read the files that were collected")]
     Tar(#[from] TarError),
@@ -48,10 +50,11 @@ struct Names {
 }
 
 /// Writes the entries of the tar in `tar` that `wanted` lets pass; padded with zeros to 512 bytes.
-pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), NewcError> {
+pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), CpioError> {
     let items = read(tar, wanted)?;
     let (owners, mut files) = names(&items)?;
     let mut out = Counted { out, written: 0 };
+    let mut buffer = vec![0; 1 << 18];
     for (item, owner) in items.iter().zip(&owners) {
         let Some(names) = files.get_mut(owner) else { continue };
         names.left -= 1;
@@ -62,22 +65,28 @@ pub fn write(tar: &mut File, out: &mut dyn Write, wanted: &dyn Fn(&[u8]) -> bool
             out.write_all(&source.entry.link)?;
         } else if size > 0 {
             tar.seek(SeekFrom::Start(source.data))?;
-            let copied = io::copy(&mut tar.take(size.into()), &mut out)?;
-            if copied != u64::from(size) {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
+            copy(tar, size as usize, &mut out, &mut buffer)?;
         }
         out.pad(4)?;
     }
-    let next = FIRST_INODE + u32::try_from(files.len()).unwrap_or_default();
-    write!(out, "070701{next:08x}")?;
-    out.write_all("00000000".repeat(10).as_bytes())?;
-    out.write_all(b"0000000b00000000TRAILER!!!\0")?;
+    let inode = FIRST_INODE + u32::try_from(files.len()).unwrap_or_default();
+    newc::header(&mut out, &Header { inode, ..Header::default() }, TRAILER)?;
     out.pad(512)?;
     Ok(out.out.flush()?)
 }
 
-fn read(tar: &mut File, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Item>, NewcError> {
+/// Copies `left` bytes by way of `buffer`.
+fn copy(tar: &mut File, mut left: usize, out: &mut impl Write, buffer: &mut [u8]) -> io::Result<()> {
+    while left > 0 {
+        let part = left.min(buffer.len());
+        tar.read_exact(&mut buffer[..part])?;
+        out.write_all(&buffer[..part])?;
+        left -= part;
+    }
+    Ok(())
+}
+
+fn read(tar: &mut File, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Item>, CpioError> {
     tar.rewind()?;
     let mut reader = Reader::new(BufReader::with_capacity(1 << 20, &mut *tar));
     let mut items = Vec::new();
@@ -90,7 +99,7 @@ fn read(tar: &mut File, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Item>, New
 }
 
 /// For each entry the first entry of the same file, and for those the file's names.
-fn names(items: &[Item]) -> Result<(Vec<usize>, HashMap<usize, Names>), NewcError> {
+fn names(items: &[Item]) -> Result<(Vec<usize>, HashMap<usize, Names>), CpioError> {
     let mut latest: HashMap<&[u8], usize> = HashMap::new();
     let mut owners = Vec::with_capacity(items.len());
     let mut files: HashMap<usize, Names> = HashMap::new();
@@ -99,7 +108,7 @@ fn names(items: &[Item]) -> Result<(Vec<usize>, HashMap<usize, Names>), NewcErro
         let owner = if entry.kind == Kind::HardLink {
             *latest
                 .get(&entry.link[..])
-                .ok_or_else(|| NewcError::Dangling { path: text(&entry.path), target: text(&entry.link) })?
+                .ok_or_else(|| CpioError::Dangling { path: text(&entry.path), target: text(&entry.link) })?
         } else {
             at
         };
@@ -116,13 +125,13 @@ fn names(items: &[Item]) -> Result<(Vec<usize>, HashMap<usize, Names>), NewcErro
     Ok((owners, files))
 }
 
-fn size_of(item: &Item) -> Result<u32, NewcError> {
+fn size_of(item: &Item) -> Result<u32, CpioError> {
     let size = match item.entry.kind {
         Kind::Symlink => item.entry.link.len() as u64,
         Kind::File => item.entry.size,
         _ => 0,
     };
-    u32::try_from(size).map_err(|_| NewcError::Large(text(&item.entry.path)))
+    u32::try_from(size).map_err(|_| CpioError::Large(text(&item.entry.path)))
 }
 
 fn header(
@@ -131,29 +140,28 @@ fn header(
     entry: &Entry,
     (inode, count): (u32, u32),
     size: u32,
-) -> Result<(), NewcError> {
+) -> io::Result<()> {
     let (kind, device) = match entry.kind {
-        Kind::File | Kind::HardLink => (0o100_000, (0, 0)),
-        Kind::Symlink => (0o120_000, (0, 0)),
-        Kind::CharDevice(major, minor) => (0o020_000, (major, minor)),
-        Kind::BlockDevice(major, minor) => (0o060_000, (major, minor)),
-        Kind::Directory => (0o040_000, (0, 0)),
-        Kind::Fifo => (0o010_000, (0, 0)),
+        Kind::File | Kind::HardLink => (Type::Regular, (0, 0)),
+        Kind::Symlink => (Type::Symlink, (0, 0)),
+        Kind::CharDevice(major, minor) => (Type::CharDevice, (major, minor)),
+        Kind::BlockDevice(major, minor) => (Type::BlockDevice, (major, minor)),
+        Kind::Directory => (Type::Directory, (0, 0)),
+        Kind::Fifo => (Type::Fifo, (0, 0)),
     };
-    let mode = kind | u32::from(entry.mode);
-    let links = if entry.kind == Kind::Directory { 2 } else { count };
-    let mtime = u32::try_from(entry.mtime.seconds).unwrap_or_default();
-    let (uid, gid, (major, minor), length) = (entry.uid, entry.gid, device, named.path.len() + 1);
-    // ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
-    write!(
-        out,
-        "070701{inode:08x}{mode:08x}{uid:08x}{gid:08x}{links:08x}{mtime:08x}{size:08x}{:08x}{:08x}{major:08x}{minor:08x}{length:08x}{:08x}",
-        3, 1, 0
-    )?;
-    out.write_all(&named.path)?;
-    // Header and name are padded together; the header has 110 bytes.
-    out.write_all(&[0; 4][..=(110 + length).wrapping_neg() % 4])?;
-    Ok(())
+    let header = Header {
+        inode,
+        kind,
+        mode: entry.mode.into(),
+        uid: entry.uid,
+        gid: entry.gid,
+        links: if entry.kind == Kind::Directory { 2 } else { count },
+        mtime: u32::try_from(entry.mtime.seconds).unwrap_or_default(),
+        size,
+        on: (3, 1),
+        device,
+    };
+    newc::header(out, &header, &named.path)
 }
 
 fn text(bytes: &[u8]) -> String {

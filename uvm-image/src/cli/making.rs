@@ -1,0 +1,105 @@
+//! Options of the commands that make boot files.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use uvm_image::formats::{Format, Target, write};
+use uvm_image::progress::{Progress, Style};
+use uvm_image::report::Report;
+
+use super::beside::or_beside;
+
+/// How work that takes long is shown.
+#[derive(Debug, Args)]
+pub(super) struct Shown {
+    /// How progress is shown on stderr: auto (bars at a terminal, else nothing), plain, json, none
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    progress: Style,
+}
+
+impl Shown {
+    pub(super) fn progress(&self) -> Progress {
+        Progress::new(self.progress)
+    }
+}
+
+/// Options of everything that makes boot files with the guest agent.
+#[derive(Debug, Args)]
+pub(super) struct Making {
+    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+
+    /// Check every block of rootfs.vhd by hash (dm-verity)
+    #[arg(long)]
+    verity: bool,
+
+    /// The hypervisor that uvm.vhdx and unified.efi are for, which carry their own kernel command line
+    #[arg(long, value_name = "hyper-v|qemu", default_value = "hyper-v")]
+    target: Target,
+
+    /// Further words for that command line
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    append: String,
+
+    /// The EFI stub of uvm.vhdx and unified.efi [default: that of the package systemd-boot-efi]
+    #[arg(long, value_name = "FILE")]
+    efi_stub: Option<PathBuf>,
+
+    /// Leave out sbom.spdx.json, the list of what is in the boot files and in the root
+    #[arg(long)]
+    no_sbom: bool,
+
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Making {
+    /// The agent's file.
+    pub(super) fn agent(&self) -> Result<PathBuf> {
+        or_beside(self.agent.clone(), "guest-agent")
+    }
+
+    /// Whether what is in them is listed.
+    pub(super) fn sbom(&self) -> bool {
+        !self.no_sbom
+    }
+
+    /// How far it has come, as the user wants to see it.
+    pub(super) fn progress(&self) -> Progress {
+        self.shown.progress()
+    }
+
+    /// How `formats` are written.
+    pub(super) fn options(self, formats: BTreeSet<Format>) -> Result<write::Options> {
+        let default = write::Options::default();
+        Ok(write::Options {
+            formats,
+            verity: self.verity,
+            target: self.target,
+            append: self.append,
+            efi_stub: self.efi_stub.unwrap_or(default.efi_stub),
+            mtime: source_date_epoch()?.unwrap_or(default.mtime),
+        })
+    }
+}
+
+/// Says what was made.
+pub(super) fn print(report: &Report) {
+    for warning in &report.warnings {
+        eprintln!("uvm-build: warning: {warning}");
+    }
+    eprint!("{report}");
+}
+
+/// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
+pub(super) fn source_date_epoch() -> Result<Option<u64>> {
+    let Some(value) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let value = value.to_string_lossy();
+    let seconds =
+        value.parse().with_context(|| format!("SOURCE_DATE_EPOCH={value}: a number of seconds is wanted"))?;
+    Ok(Some(seconds))
+}
