@@ -19,6 +19,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("storage", lab)
         .test("a_container_on_layers_and_a_scratch_disk", container_on_layers)
         .test("an_empty_disk_is_formatted_when_asked", ensure_filesystem)
+        .test("a_disk_with_xfs_keeps_it", xfs)
         .test("a_disk_without_a_file_system_is_refused", unknown_filesystem)
         .test("a_block_device_is_linked", block_device)
         .test("settings_that_make_no_sense_are_refused", bad_settings)
@@ -128,12 +129,53 @@ async fn ensure_filesystem(lab: Arc<Lab>) -> Result<()> {
     modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
     lab.shell(&format!("grep -q kept {target}/file")).await?;
     modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
+    let btrfs =
+        json!({"MountPath": target, "Lun": lun.get(), "EnsureFilesystem": true, "Filesystem": "btrfs"});
+    ensure!(refusal(modify(&uvm, "Add", "MappedVirtualDisk", btrfs).await) == Some(HResult::FAIL));
     let xfs = json!({"MountPath": target, "Lun": lun.get(), "EnsureFilesystem": true, "Filesystem": "xfs"});
-    ensure!(refusal(modify(&uvm, "Add", "MappedVirtualDisk", xfs).await) == Some(HResult::FAIL));
+    modify(&uvm, "Add", "MappedVirtualDisk", xfs.clone()).await?;
+    // What it has serves, and is not formatted for a name.
+    lab.shell(&format!("grep -q kept {target}/file && grep -q ' {target} ext4 ' /proc/mounts")).await?;
+    modify(&uvm, "Remove", "MappedVirtualDisk", xfs).await?;
     modify(&uvm, "Remove", "SCSIDevice", json!({"Lun": lun.get()})).await?;
     uvm.detach_disk(lun).await?;
     let check = std::process::Command::new("e2fsck").args(["-fn"]).arg(&path).output()?;
     ensure!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    Ok(())
+}
+
+async fn xfs(lab: Arc<Lab>) -> Result<()> {
+    if lab.shell("grep -qw xfs /proc/filesystems").await.is_err() {
+        println!("skipped: the kernel of this image has no xfs built in");
+        return Ok(());
+    }
+    let uvm = lab.uvm().await?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("xfs.img");
+    // Less is refused by mkfs.xfs.
+    std::fs::File::create(&path)?.set_len(320 << 20)?;
+    let made = std::process::Command::new("mkfs.xfs").arg("-q").arg(&path).status();
+    ensure!(made.context("the xfsprogs package")?.success());
+    let lun = uvm.attach_disk(&Disk::open(&path, false)?).await?;
+    let target = format!("/run/mounts/{}", lab.unique("xfs"));
+    let uses = [
+        (json!({"MountPath": target, "Lun": lun.get()}), "echo kept > file"),
+        (
+            json!({"MountPath": target, "Lun": lun.get(), "EnsureFilesystem": true, "Filesystem": "xfs"}),
+            "touch file",
+        ),
+        (json!({"MountPath": target, "Lun": lun.get(), "ReadOnly": true}), "! touch file"),
+    ];
+    for (settings, command) in uses {
+        modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
+        lab.shell(&format!(
+            "grep -q ' {target} xfs ' /proc/mounts && cd {target} && {command} && grep -q kept file"
+        ))
+        .await?;
+        modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
+    }
+    modify(&uvm, "Remove", "SCSIDevice", json!({"Lun": lun.get()})).await?;
+    uvm.detach_disk(lun).await?;
     Ok(())
 }
 

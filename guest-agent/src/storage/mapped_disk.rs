@@ -102,7 +102,6 @@ fn encrypt(stack: Stack, origin: &Origin) -> Result<Stack, Error> {
 }
 
 fn mount(device: &Path, target: &Path, disk: &MappedVirtualDisk) -> Result<(), Error> {
-    let wanted = wanted_filesystem(disk);
     // What an encrypted disk showed before cannot be known; what it shows now is rubbish.
     let mut detected = if disk.encrypted { None } else { filesystem::detect(device)? };
     // A disk that is about to be formatted has nothing to wait for.
@@ -110,22 +109,26 @@ fn mount(device: &Path, target: &Path, disk: &MappedVirtualDisk) -> Result<(), E
         thread::sleep(SECOND_LOOK);
         detected = filesystem::detect(device)?;
     }
-    let kind = match (wanted, detected) {
+    let kind = match (wanted_filesystem(disk, detected), detected) {
         ("", None) => return Err(Error::UnknownFilesystem(device.to_owned())),
         ("", Some(kind)) | (kind, _) => kind,
     };
     if disk.ensure_filesystem && detected != Some(kind) {
         filesystem::format(device, kind)?;
     }
-    let (flags, data) = if disk.read_only { (MsFlags::MS_RDONLY, "noload") } else { (MsFlags::empty(), "") };
+    let (flags, data) = if disk.read_only {
+        (MsFlags::MS_RDONLY, filesystem::no_replay(kind))
+    } else {
+        (MsFlags::empty(), "")
+    };
     Mount { kind, flags, data, options: &disk.options }.make(device, target)
 }
 
-/// Hosts ask for xfs on encrypted scratch disks. Nobody can tell from outside what is on one, and ext4 is what we can make.
-fn wanted_filesystem(disk: &MappedVirtualDisk) -> &str {
+/// Hosts ask for xfs on encrypted scratch disks, and may on others. What has it keeps it; ext4 is what we can make.
+fn wanted_filesystem<'a>(disk: &'a MappedVirtualDisk, detected: Option<&str>) -> &'a str {
     static SAID: Once = Once::new();
-    if disk.encrypted && disk.ensure_filesystem && disk.filesystem == "xfs" {
-        SAID.call_once(|| tracing::info!("encrypted scratch disks are made with ext4 instead of xfs"));
+    if disk.ensure_filesystem && disk.filesystem == "xfs" && detected != Some("xfs") {
+        SAID.call_once(|| tracing::warn!("disks that are to have xfs get ext4 instead"));
         return "ext4";
     }
     &disk.filesystem

@@ -61,6 +61,7 @@ pub(super) const NEEDS: &[Need] = &[
 
     dev("mingw-w64", Probe::Runs(&["x86_64-w64-mingw32-gcc", "--version"]), &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev"], "checks the Windows build"),
     need("veritysetup", Probe::Runs(&["veritysetup", "--version"]), &["cryptsetup-bin"], "checks dm-verity hashes"),
+    need("mkfs.xfs", Probe::Runs(&["mkfs.xfs", "-V"]), &["xfsprogs"], "makes disks for tests"),
     need("sgdisk", Probe::Runs(&["sgdisk", "--version"]), &["gdisk"], "checks partition tables"),
     dev("sfdisk", Probe::Runs(&["sfdisk", "--version"]), &["fdisk"], "checks partition tables"),
     dev("fsck.fat", Probe::Runs(&["fsck.fat", "--help"]), &["dosfstools"], "checks EFI system partitions"),
