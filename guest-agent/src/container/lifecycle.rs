@@ -43,7 +43,7 @@ async fn let_go(
 ) -> Result<(), Error> {
     let Waiting { stdio, failures } = waiting;
     let tee = container.tee.as_ref().map(TeeLog::open).transpose();
-    let tee = tee.and_then(|file| file.map(Tee::into_file).transpose());
+    let tee = tee.and_then(|file| file.map(Tee::new).transpose());
     let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?;
     let relays = match stdio {
         InitStdio::Pipes(pipes) => {

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_stream_without_a_host_is_copied_all_the_same() {
         let path = std::env::temp_dir().join(format!("tee-{}", std::process::id()));
-        let tee = Some(Tee::into_file(File::create(&path).unwrap()).unwrap());
+        let tee = Some(Tee::new(File::create(&path).unwrap()).unwrap());
         let mut output = Output::new(None, VsockPort(1), &Extras { tee, reconnect: None });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -1,7 +1,6 @@
 //! A copy of a process's output in a file (spec section 7.8, step 4), written by a thread of its own: the disk below the
 //! file may be slow, or stuck, and nothing else of the agent must wait for it.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Pieces of output that wait for the file; each is 64 KiB at most. After that the process waits, too.
 const QUEUE: usize = 8;
-/// How long the end of a process waits for the file.
+/// How long a full queue, or the end of a process, waits for the file. One that takes nothing for so long is given up: the
+/// exit status must not wait for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 enum Message {
@@ -21,36 +21,39 @@ enum Message {
 
 /// The way to the file; both streams of a process have it.
 #[derive(Clone, Debug)]
-pub(crate) struct Tee(mpsc::Sender<Message>);
+pub(crate) struct Tee {
+    queue: mpsc::Sender<Message>,
+    patience: Duration,
+}
 
 impl Tee {
     /// Copies into `file` until the last clone is gone, or writing fails.
     pub(crate) fn new(file: impl Write + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         thread::Builder::new().name("tee".to_owned()).spawn(move || write(file, receiver))?;
-        Ok(Self(sender))
-    }
-
-    /// As [`Self::new`], for a file.
-    pub(crate) fn into_file(file: File) -> io::Result<Self> {
-        Self::new(file)
+        Ok(Self { queue: sender, patience: PATIENCE })
     }
 
     /// Queues `bytes`; false if they are copied no more.
     pub(super) async fn write(&self, bytes: &[u8]) -> bool {
-        self.0.send(Message::Bytes(bytes.to_vec())).await.is_ok()
+        let queued =
+            tokio::time::timeout(self.patience, self.queue.send(Message::Bytes(bytes.to_vec()))).await;
+        if queued.is_err() {
+            tracing::warn!("a container's output is not copied any more: the file takes nothing");
+        }
+        matches!(queued, Ok(Ok(())))
     }
 
     /// Waits until everything is in the file, but not for ever.
     pub(super) async fn flush(&self) {
         let (sender, written) = oneshot::channel();
         let flushed = async {
-            if self.0.send(Message::Written(sender)).await.is_ok() {
+            if self.queue.send(Message::Written(sender)).await.is_ok() {
                 // Fails when writing has.
                 let _ = written.await;
             }
         };
-        if tokio::time::timeout(PATIENCE, flushed).await.is_err() {
+        if tokio::time::timeout(self.patience, flushed).await.is_err() {
             tracing::warn!("the copy of a container's output is not written yet");
         }
     }
@@ -119,6 +122,19 @@ mod tests {
         });
         let expected: Vec<u8> = (0..3 * u8::try_from(QUEUE).unwrap()).collect();
         assert_eq!(*taken.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (allow, allowed) = blocking::channel();
+        let tee = Tee::new(Slow { allowed, taken: Arc::default() }).unwrap();
+        let tee = Tee { patience: Duration::from_millis(1), ..tee };
+        runtime.block_on(async {
+            while tee.write(b"x").await {}
+            tee.flush().await;
+        });
+        drop(allow);
     }
 
     #[test]

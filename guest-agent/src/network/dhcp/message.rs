@@ -1,49 +1,23 @@
-//! DHCP messages (RFC 2131, options of RFC 2132 and RFC 3442): what a client sends, and what it reads.
+//! What a DHCP client sends and reads (RFC 2131, options of RFC 2132 and RFC 3442); the bytes are smoltcp's business.
 
 use std::net::Ipv4Addr;
 
-/// The fixed part, up to and including the magic cookie.
-const FIXED: usize = 240;
+use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress};
+
 /// Some relays drop messages that are shorter than the oldest clients' (RFC 1542, 2.1).
 const SHORTEST: usize = 300;
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
-/// The server is to answer to everybody, because we have no address yet.
-const BROADCAST: u16 = 0x8000;
 
 const SUBNET_MASK: u8 = 1;
 const ROUTER: u8 = 3;
 const NAME_SERVERS: u8 = 6;
 const DOMAIN: u8 = 15;
-const REQUESTED_ADDRESS: u8 = 50;
 const LEASE_TIME: u8 = 51;
-const MESSAGE_TYPE: u8 = 53;
-const SERVER: u8 = 54;
-const PARAMETERS: u8 = 55;
-const CLIENT: u8 = 61;
 const CLASSLESS_ROUTES: u8 = 121;
-const PAD: u8 = 0;
-const END: u8 = 255;
+/// What the server is asked to say.
+const PARAMETERS: [u8; 6] = [SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, LEASE_TIME];
 
 /// Seconds that stand for ever.
 pub(super) const FOREVER: u32 = u32::MAX;
-
-/// The kinds that concern a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Discover = 1,
-    Offer = 2,
-    Request = 3,
-    Ack = 5,
-    Nak = 6,
-}
-
-impl Kind {
-    fn of(byte: u8) -> Option<Self> {
-        [Self::Discover, Self::Offer, Self::Request, Self::Ack, Self::Nak]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
-    }
-}
 
 /// Who asks, and in which conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +29,7 @@ pub(super) struct Client {
 /// What a server offers or grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) kind: Kind,
+    pub(super) kind: DhcpMessageType,
     pub(super) address: Ipv4Addr,
     pub(super) server: Option<Ipv4Addr>,
     pub(super) prefix_length: u8,
@@ -68,75 +42,63 @@ pub(super) struct Answer {
 
 impl Client {
     /// A message to the server; a request names what was offered.
-    pub(super) fn message(&self, kind: Kind, offer: Option<&Answer>) -> Vec<u8> {
-        let mut bytes = vec![0; FIXED];
-        // A request, over Ethernet, with addresses of six bytes.
-        bytes[..3].copy_from_slice(&[1, 1, 6]);
-        bytes[4..8].copy_from_slice(&self.transaction.to_be_bytes());
-        bytes[10..12].copy_from_slice(&BROADCAST.to_be_bytes());
-        bytes[28..34].copy_from_slice(&self.mac);
-        bytes[236..240].copy_from_slice(&COOKIE);
-        let mut option = |code: u8, value: &[u8]| {
-            bytes.extend([code, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
-            bytes.extend(value);
+    pub(super) fn message(&self, kind: DhcpMessageType, offer: Option<&Answer>) -> Vec<u8> {
+        let mac = EthernetAddress(self.mac);
+        let none = Ipv4Addr::UNSPECIFIED;
+        let message = DhcpRepr {
+            message_type: kind,
+            transaction_id: self.transaction,
+            secs: 0,
+            client_hardware_address: mac,
+            client_ip: none,
+            your_ip: none,
+            server_ip: none,
+            relay_agent_ip: none,
+            router: None,
+            subnet_mask: None,
+            // To everybody, because we have no address yet.
+            broadcast: true,
+            requested_ip: offer.map(|offer| offer.address),
+            client_identifier: Some(mac),
+            server_identifier: offer.and_then(|offer| offer.server),
+            parameter_request_list: Some(&PARAMETERS),
+            dns_servers: None,
+            max_size: None,
+            lease_duration: Some(FOREVER),
+            renew_duration: None,
+            rebind_duration: None,
+            additional_options: &[],
         };
-        option(MESSAGE_TYPE, &[kind as u8]);
-        option(CLIENT, &[&[1], &self.mac[..]].concat());
-        option(LEASE_TIME, &FOREVER.to_be_bytes());
-        option(PARAMETERS, &[SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, LEASE_TIME]);
-        if let Some(offer) = offer {
-            option(REQUESTED_ADDRESS, &offer.address.octets());
-            if let Some(server) = offer.server {
-                option(SERVER, &server.octets());
-            }
-        }
-        bytes.push(END);
-        bytes.resize(bytes.len().max(SHORTEST), PAD);
+        let mut bytes = vec![0; message.buffer_len().max(SHORTEST)];
+        // Fails only in a buffer that is too short.
+        let _ = message.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..]));
         bytes
     }
 
     /// Reads an answer; `None` if it is none, or somebody else's.
     pub(super) fn read(&self, bytes: &[u8]) -> Option<Answer> {
-        let (fixed, options) = bytes.split_at_checked(FIXED)?;
-        let ours = fixed[0] == 2
-            && fixed[4..8] == self.transaction.to_be_bytes()
-            && fixed[28..34] == self.mac
-            && fixed[236..] == COOKIE;
-        let option = |code| find(options, code);
-        let kind = Kind::of(*option(MESSAGE_TYPE)?.first()?)?;
-        let address = addresses(&fixed[16..20]).next()?;
-        let mask = option(SUBNET_MASK).and_then(|bytes| addresses(bytes).next());
-        let server = option(SERVER).and_then(|bytes| addresses(bytes).next());
-        let seconds = option(LEASE_TIME).and_then(|bytes| Some(u32::from_be_bytes(*bytes.first_chunk()?)));
+        let packet = DhcpPacket::new_checked(bytes).ok()?;
+        let fixed = DhcpRepr::parse(&packet).ok()?;
+        let ours = fixed.transaction_id == self.transaction && fixed.client_hardware_address.0 == self.mac;
+        let option = |code| packet.options().find(|option| option.kind == code).map(|option| option.data);
+        let answers = matches!(
+            fixed.message_type,
+            DhcpMessageType::Offer | DhcpMessageType::Ack | DhcpMessageType::Nak
+        );
         let domain =
             option(DOMAIN).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-        ours.then(|| Answer {
-            kind,
-            address,
-            server,
-            prefix_length: mask.map_or(32, |mask| mask.to_bits().leading_ones().try_into().unwrap_or(32)),
+        (ours && answers).then(|| Answer {
+            kind: fixed.message_type,
+            address: fixed.your_ip,
+            server: fixed.server_identifier,
+            prefix_length: fixed
+                .subnet_mask
+                .map_or(32, |mask| mask.to_bits().leading_ones().try_into().unwrap_or(32)),
             routes: routes(option(CLASSLESS_ROUTES), option(ROUTER)),
             name_servers: option(NAME_SERVERS).map(|bytes| addresses(bytes).collect()).unwrap_or_default(),
             domain: domain.trim_end_matches('\0').to_owned(),
-            seconds: seconds.unwrap_or(FOREVER),
+            seconds: fixed.lease_duration.unwrap_or(FOREVER),
         })
-    }
-}
-
-/// The value of an option; one that is cut off is not there.
-fn find(mut options: &[u8], code: u8) -> Option<&[u8]> {
-    loop {
-        match *options {
-            [PAD, ref rest @ ..] => options = rest,
-            [END, ..] | [] | [_] => return None,
-            [found, length, ref rest @ ..] => {
-                let (value, rest) = rest.split_at_checked(length.into())?;
-                if found == code {
-                    return Some(value);
-                }
-                options = rest;
-            }
-        }
     }
 }
 
@@ -188,12 +150,12 @@ pub(super) mod tests {
     #[test]
     fn a_request_is_what_servers_read() {
         let offer = CLIENT_OF_TESTS.read(&answer(2, &[54, 4, 10, 0, 2, 2])).unwrap();
-        let bytes = CLIENT_OF_TESTS.message(Kind::Request, Some(&offer));
+        let bytes = CLIENT_OF_TESTS.message(DhcpMessageType::Request, Some(&offer));
         assert_eq!(bytes.len(), 300);
         assert_eq!(bytes[..12], [1, 1, 6, 0, 0x12, 0x34, 0x56, 0x78, 0, 0, 0x80, 0]);
         let expected: Vec<u8> = [
-            &[53, 1, 3, 61, 7, 1, 0, 0x15, 0x5d, 1, 2, 3, 51, 4, 255, 255, 255, 255][..],
-            &[55, 6, 1, 121, 3, 6, 15, 51, 50, 4, 10, 0, 2, 15, 54, 4, 10, 0, 2, 2, 255, 0],
+            &[53, 1, 3, 61, 7, 1, 0, 0x15, 0x5d, 1, 2, 3, 54, 4, 10, 0, 2, 2, 50, 4, 10, 0, 2, 15][..],
+            &[51, 4, 255, 255, 255, 255, 55, 6, 1, 121, 3, 6, 15, 51, 255, 0],
         ]
         .concat();
         assert_eq!(bytes[240..240 + expected.len()], expected);
@@ -209,7 +171,7 @@ pub(super) mod tests {
         let read = CLIENT_OF_TESTS.read(&answer(5, &options)).unwrap();
         assert_eq!(
             (read.kind, read.address.to_string().as_str(), read.prefix_length),
-            (Kind::Ack, "10.0.2.15", 20)
+            (DhcpMessageType::Ack, "10.0.2.15", 20)
         );
         assert_eq!(read.routes, [(Ipv4Addr::UNSPECIFIED, 0, Ipv4Addr::new(10, 0, 0, 1))]);
         assert_eq!(read.name_servers, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)]);

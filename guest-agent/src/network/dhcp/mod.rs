@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use lcow_protocol::settings::{IpConfig, Network, Route};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
 
-use message::{Answer, Client, FOREVER, Kind};
+use smoltcp::wire::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType as Kind};
 
-const CLIENT_PORT: u16 = 68;
-const SERVER_PORT: u16 = 67;
+use message::{Answer, Client, FOREVER};
+
 /// How long each message's answer is waited for before it is sent again: 15 s together, for each of the two.
 const PATIENCE: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
@@ -52,7 +52,7 @@ pub(super) fn lease(interface: &str, mac: [u8; 6], settings: &Network) -> Result
     let socket = open(interface)?;
     // The lower half is as good as the upper one.
     let transaction = (crate::random::number()? & u64::from(u32::MAX)).try_into().unwrap_or_default();
-    let server = SocketAddr::from((Ipv4Addr::BROADCAST, SERVER_PORT));
+    let server = SocketAddr::from((Ipv4Addr::BROADCAST, DHCP_SERVER_PORT));
     let lease = converse(&socket, server, Client { transaction, mac }, &PATIENCE)?;
     if lease.seconds != FOREVER {
         tracing::warn!(
@@ -70,7 +70,7 @@ fn open(interface: &str) -> io::Result<UdpSocket> {
     setsockopt(&socket, sockopt::BindToDevice, &interface.into())?;
     setsockopt(&socket, sockopt::Broadcast, &true)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, CLIENT_PORT))?;
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, DHCP_CLIENT_PORT))?;
     Ok(UdpSocket::from(socket))
 }
 
