@@ -276,13 +276,19 @@ fn platforms(home: &Home) -> Result<()> {
     Ok(())
 }
 
+/// A layout of a small image in `directory`.
+fn one_layer(directory: &Path) -> Result<std::path::PathBuf> {
+    let mut layer = LayerBuilder::new();
+    layer.file("a", 0o644, b"a");
+    let layout = directory.join("layout");
+    image("app")?.layer(layer, Compression::Gzip).write_layout(&layout)?;
+    Ok(layout)
+}
+
 fn retries(home: &Home) -> Result<()> {
     let home = home.empty()?;
     let layout = tempfile::tempdir()?;
-    let mut layer = LayerBuilder::new();
-    layer.file("a", 0o644, b"a");
-    image("app")?.layer(layer, Compression::Gzip).write_layout(layout.path())?;
-    let server = Server::start(layout.path());
+    let server = Server::start(&one_layer(layout.path())?);
     server.faults("manifests", [Fault::Status(429)]);
     let output = home.lcow(&["pull", &server.name()])?;
     let told = output.stderr.contains("429 (not now); trying again in");
@@ -312,6 +318,16 @@ fn certificates(home: &Home) -> Result<()> {
     // The certificate has another name.
     pull("127.0.0.1", true)?.refused(125, &["certificate"])?;
     pull("localhost", true)?.well()?;
+    // Where nobody is trusted at all, that is said, whoever is asked.
+    let server = Server::start(&one_layer(directory.path())?);
+    let trusting_nobody = |words: &[&str]| {
+        let mut command = home.command(words);
+        command.env("SSL_CERT_FILE", "/dev/null").env("SSL_CERT_DIR", directory.path().join("none"));
+        crate::lcow::run(command, &[])
+    };
+    for name in ["r.invalid/x", &server.name()] {
+        trusting_nobody(&["pull", name])?.refused(125, &["No CA certificates", "ca-certificates"])?;
+    }
     Ok(())
 }
 

@@ -45,6 +45,18 @@ impl Bench {
         format!("blobs/sha256:{}", layer.file_name().to_string_lossy())
     }
 
+    /// Digest of the layer's blob.
+    fn digest(&self) -> String {
+        self.layer().replace("blobs/", "")
+    }
+
+    /// The next builds know an account at `registry`.
+    fn login(&self, registry: &str, user: &str, password: &str) {
+        let account = format!(r#"{{"username": "{user}", "password": "{password}"}}"#);
+        fs::write(self.path().join("config.json"), format!(r#"{{"auths": {{"{registry}": {account}}}}}"#))
+            .unwrap();
+    }
+
     /// Builds a root of the image called `name`.
     fn build(&self, name: &str) -> Output {
         fs::write(self.path().join("x.yml"), format!("init: [\"{name}\"]\n")).unwrap();
@@ -91,21 +103,33 @@ fn images_come_from_a_registry_with_and_without_accounts() {
         let name = hub.name("me/app:v1");
         if account {
             bench.refused(&name, &["denies", "docker login"]);
-            let wrong = r#""username": "me", "password": "wrong""#.to_owned();
-            let right = format!(r#""username": "{USER}", "password": "{PASSWORD}""#);
-            for (known, allowed) in [(wrong, false), (right, true)] {
-                let config = format!(r#"{{"auths": {{"{}": {{{known}}}}}}}"#, hub.address());
-                fs::write(bench.path().join("config.json"), config).unwrap();
-                if allowed {
-                    bench.built(&name);
-                } else {
-                    bench.refused(&name, &["denies", "docker login"]);
-                }
-            }
-        } else {
-            bench.built(&name);
+            bench.login(hub.address(), USER, "wrong");
+            bench.refused(&name, &["denies", "docker login"]);
+            bench.login(hub.address(), USER, PASSWORD);
         }
+        bench.built(&name);
         bench.refused(&hub.name("me/app:v2"), &["has no me/app:v2"]);
+    }
+}
+
+#[test]
+fn what_a_registry_has_lost_or_mixed_up_is_noticed() {
+    for account in [false, true] {
+        let Some(hub) = Hub::start(account) else { return };
+        let bench = Bench::new();
+        bench.login(hub.address(), USER, PASSWORD);
+        hub.push(&bench.path().join("layout"), "latest", "me/app:v1");
+        let (name, digest) = (hub.name("me/app:v1"), bench.digest());
+        let mut whole = Vec::new();
+        hub.damage(&digest, |blob| {
+            whole.clone_from(blob);
+            blob[1000] ^= 1;
+        });
+        bench.refused(&name, &["cannot pull", &digest]);
+        hub.damage(&digest, |blob| blob.truncate(100_000));
+        bench.refused(&name, &["cannot pull", &digest, "100000 bytes, not"]);
+        hub.damage(&digest, |blob| *blob = whole);
+        bench.built(&name);
     }
 }
 
@@ -125,7 +149,7 @@ fn a_wrong_digest_is_an_error_and_nothing_of_it_stays() {
     let bench = Bench::new();
     let server = Server::start(&bench.path().join("layout"));
     server.faults(&bench.layer(), [Fault::Forge]);
-    let digest = bench.layer().replace("blobs/", "");
+    let digest = bench.digest();
     bench.refused(&server.name(), &["cannot pull", &digest]);
     let stored = bench.path().join("kept/uvm-build/images/blobs/sha256").join(digest.replace("sha256:", ""));
     assert!(!stored.exists());

@@ -21,6 +21,7 @@ pub mod gpt;
 mod guid;
 pub mod image;
 mod mapped;
+mod overlay;
 mod seek;
 pub mod tar;
 pub mod verity;

@@ -1,6 +1,5 @@
 //! `uvm-build cache`.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -197,20 +196,14 @@ fn export(cache: &Cache, args: &Export) -> Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let file = tempfile::NamedTempFile::new_in(directory).with_context(cannot)?;
     save::save(&store, &names, format, BufWriter::with_capacity(1 << 18, file.as_file()))?;
-    readable(file.as_file()).with_context(cannot)?;
+    // A temporary file is its owner's alone; what people ask for is for everybody to read.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).with_context(cannot)?;
+    }
     file.persist(path).with_context(cannot)?;
-    Ok(())
-}
-
-/// A temporary file is its owner's alone; what people ask for is for everybody to read.
-#[cfg(unix)]
-fn readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -52,6 +52,7 @@ fn object(store: &Store, image: &Image) -> anyhow::Result<Value> {
         "Created": config.created,
         "Author": config.author.as_deref().unwrap_or_default(),
         "Architecture": config.platform.architecture,
+        "Variant": config.platform.variant,
         "Os": config.platform.os,
         "Size": layers.iter().map(|layer| layer.size).sum::<u64>() + image.manifest.config.size,
         "Config": config.config,

@@ -1,10 +1,8 @@
 //! Dynamic VHDs: a table of blocks of 2 MiB, each behind a bitmap of its sectors.
-use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::{DiskType, FOOTER_SIZE, Footer, VhdError, checksum, find_footer};
-use crate::mapped::{Map, Mapped};
-use crate::seek;
+use crate::mapped::{Extend, Growing, Map, Mapped};
 
 const HEADER_SIZE: usize = 1024;
 const COOKIE: &[u8; 8] = b"cxsparse";
@@ -105,13 +103,23 @@ impl<F> Seek for Dynamic<F> {
 /// The file behind it must be new: what was never written must read as zeros.
 #[derive(Debug)]
 pub struct DynamicWriter<W> {
-    file: W,
-    size: u64,
+    blocks: Growing<W, Blocks>,
     id: [u8; 16],
-    position: u64,
-    /// Where the data of the blocks that exist is.
-    blocks: BTreeMap<u64, u64>,
-    end: u64,
+}
+
+#[derive(Debug)]
+struct Blocks;
+
+impl Extend for Blocks {
+    const BLOCK: u64 = BLOCK;
+
+    fn extend<W: Write + Seek>(file: &mut W, end: u64) -> io::Result<(u64, u64)> {
+        let bitmap = bitmap_size(BLOCK);
+        // All sectors count as written: those that were not are zero.
+        file.seek(SeekFrom::Start(end))?;
+        file.write_all(&vec![0xff; bitmap as usize])?;
+        Ok((end + bitmap, end + bitmap + BLOCK))
+    }
 }
 
 impl<W: Write + Seek> DynamicWriter<W> {
@@ -121,74 +129,49 @@ impl<W: Write + Seek> DynamicWriter<W> {
             return Err(VhdError::Size { size });
         }
         let table = (4 * size.div_ceil(BLOCK)).next_multiple_of(SECTOR);
-        Ok(Self { file, size, id, position: 0, blocks: BTreeMap::new(), end: TABLE_AT + table })
+        Ok(Self { blocks: Growing::new(file, size, TABLE_AT + table), id })
     }
 
     /// Write the tables and both footers. Until then the file is no disk.
-    pub fn finish(mut self) -> Result<W, VhdError> {
-        let fault = |source| VhdError::Io { source };
-        self.write_all_parts().map_err(fault)?;
-        Ok(self.file)
-    }
-
-    fn write_all_parts(&mut self) -> io::Result<()> {
-        let count = self.size.div_ceil(BLOCK);
+    pub fn finish(self) -> Result<W, VhdError> {
+        let Growing { mut file, size, blocks, end, .. } = self.blocks;
+        let count = size.div_ceil(BLOCK);
         let mut table = Vec::new();
         for block in 0..count {
             let sector = |&place: &u64| ((place - bitmap_size(BLOCK)) / SECTOR) as u32;
-            let entry = self.blocks.get(&block).map_or(ABSENT, sector);
+            let entry = blocks.get(&block).map_or(ABSENT, sector);
             table.extend_from_slice(&entry.to_be_bytes());
         }
         table.resize(table.len().next_multiple_of(SECTOR as usize), 0xff);
-        let footer = Footer::dynamic(self.size, self.id, HEADER_AT).encode();
+        let footer = Footer::dynamic(size, self.id, HEADER_AT).encode();
         let parts: [(u64, &[u8]); 4] =
-            [(TABLE_AT, &table), (HEADER_AT, &header(count as u32)), (self.end, &footer), (0, &footer)];
-        for (at, bytes) in parts {
-            self.file.seek(SeekFrom::Start(at))?;
-            self.file.write_all(bytes)?;
-        }
-        self.file.flush()
-    }
-
-    fn block(&mut self, block: u64) -> io::Result<u64> {
-        if let Some(&place) = self.blocks.get(&block) {
-            return Ok(place);
-        }
-        let bitmap = bitmap_size(BLOCK);
-        let place = self.end + bitmap;
-        // All sectors count as written: those that were not are zero.
-        self.file.seek(SeekFrom::Start(self.end))?;
-        self.file.write_all(&vec![0xff; bitmap as usize])?;
-        self.end = place + BLOCK;
-        self.blocks.insert(block, place);
-        Ok(place)
+            [(TABLE_AT, &table), (HEADER_AT, &header(count as u32)), (end, &footer), (0, &footer)];
+        let mut write = |at: u64, bytes: &[u8]| {
+            file.seek(SeekFrom::Start(at))?;
+            file.write_all(bytes)
+        };
+        parts
+            .into_iter()
+            .try_for_each(|(at, bytes)| write(at, bytes))
+            .map_err(|source| VhdError::Io { source })?;
+        file.flush().map_err(|source| VhdError::Io { source })?;
+        Ok(file)
     }
 }
 
 impl<W: Write + Seek> Write for DynamicWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let within = self.position % BLOCK;
-        let room = (BLOCK - within).min(self.size.saturating_sub(self.position));
-        let count = (room as usize).min(bytes.len());
-        if count == 0 {
-            return Ok(0);
-        }
-        let place = self.block(self.position / BLOCK)?;
-        self.file.seek(SeekFrom::Start(place + within))?;
-        let count = self.file.write(&bytes[..count])?;
-        self.position += count as u64;
-        Ok(count)
+        self.blocks.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.blocks.flush()
     }
 }
 
 impl<W> Seek for DynamicWriter<W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = seek::target(to, self.position, self.size)?;
-        Ok(self.position)
+        self.blocks.seek(to)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Dynamic VHDX disks ([MS-VHDX], "Virtual Hard Disk v2 (VHDX) File Format"): sparse whatever the host's file system.
 //!
 //! [`Disk`] is a new, empty disk that takes writes anywhere; blocks of 1 MiB come into being as they are touched. The
-//! file's own tables are written by [`Disk::finish`]. The log is empty, so that nothing has to be replayed. [`Reader`] reads
-//! disks of any origin, [`grow`] makes them larger.
+//! file's own tables are written by [`Disk::finish`]. Its log is empty. [`Reader`] reads
+//! disks of any origin, also what is only in their logs yet, [`grow`] makes them larger.
 mod crc;
 mod disk;
+mod header;
+mod log;
 mod parse;
 mod reader;
 mod resize;

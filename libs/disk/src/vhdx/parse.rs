@@ -10,8 +10,6 @@ use super::{MAX_SIZE, VhdxError};
 use crate::Guid;
 use crate::bytes::{get, get16, get32, get64};
 
-const HEADERS: [u64; 2] = [KIB64 as u64, 2 * KIB64 as u64];
-const HEADER_SIZE: usize = 4096;
 const MAX_REGIONS: u32 = 2047;
 const MAX_ITEMS: u16 = 2047;
 /// `HasParent` of the file parameters.
@@ -26,7 +24,6 @@ pub(super) struct Regions {
 
 impl Regions {
     pub(super) fn read<F: Read + Seek>(file: &mut F) -> Result<Self, VhdxError> {
-        check_log(file)?;
         let mut table = vec![0; KIB64];
         for at in REGION_TABLES {
             read_at(file, at, &mut table, "the region table")?;
@@ -57,27 +54,6 @@ impl Regions {
             }
             _ => Err(VhdxError::Damaged { reason: "a region is missing" }),
         }
-    }
-}
-
-/// Refuse a file whose newest header has a log: what its tables say may be out of date.
-fn check_log<F: Read + Seek>(file: &mut F) -> Result<(), VhdxError> {
-    let mut newest: Option<(u64, Guid)> = None;
-    let mut header = [0; HEADER_SIZE];
-    for at in HEADERS {
-        read_at(file, at, &mut header, "the header")?;
-        let sequence = get64(&header, 8);
-        let is_newer = newest.is_none_or(|(known, _)| sequence > known);
-        if header.starts_with(b"head") && checksum_is_right(&header) && is_newer {
-            newest = Some((sequence, Guid::from_bytes(get(&header, 48))));
-        }
-    }
-    match newest {
-        Some((_, log)) if log.is_nil() => Ok(()),
-        Some(_) => Err(VhdxError::Unsupported {
-            what: "a log that was left behind by a machine that did not stop properly",
-        }),
-        None => Err(VhdxError::Damaged { reason: "both headers are damaged" }),
     }
 }
 
@@ -154,7 +130,7 @@ pub(super) fn present(entry: u64) -> io::Result<Option<u64>> {
 }
 
 /// CRC-32C over a structure whose own sum, at byte 4, counts as zero.
-fn checksum_is_right(bytes: &[u8]) -> bool {
+pub(super) fn checksum_is_right(bytes: &[u8]) -> bool {
     let mut copy = bytes.to_vec();
     copy[4..8].fill(0);
     crc32c(&copy) == get32(bytes, 4)

@@ -1,13 +1,17 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::VhdxError;
+use super::header::Header;
+use super::log::Replay;
 use super::parse::{self, Metadata, Regions};
 use super::tables::SIGNATURE;
 use crate::mapped::{Map, Mapped};
+use crate::overlay::Overlaid;
 
-/// A VHDX, read as if it were raw. One with a log to be replayed, or with a parent, is refused.
+/// A VHDX, read as if it were raw. What its log asks for is taken for done; the file stays as it is. One with a parent is
+/// refused.
 #[derive(Debug)]
-pub struct Reader<F>(Mapped<F, Table>);
+pub struct Reader<F>(Mapped<Overlaid<F>, Table>);
 
 /// The block allocation table in the file.
 #[derive(Debug)]
@@ -36,8 +40,11 @@ impl Map for Table {
 }
 
 impl<F: Read + Seek> Reader<F> {
-    /// Read headers, regions and metadata.
+    /// Read headers, log, regions and metadata.
     pub fn open(mut file: F) -> Result<Self, VhdxError> {
+        let header = Header::read(&mut file)?;
+        let replay = Replay::read(&mut file, &header)?;
+        let mut file = Overlaid::new(file, replay.changes, replay.length);
         let regions = Regions::read(&mut file)?;
         let metadata = Metadata::read(&mut file, &regions)?;
         let table = Table {

@@ -1,5 +1,7 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use super::header::Header;
+use super::log::Replay;
 use super::parse::{Metadata, Regions, chunk_ratio, read_at};
 use super::tables::{self, BAT_REGION, KIB64, REGION_TABLES};
 use super::{MAX_SIZE, VhdxError};
@@ -9,9 +11,13 @@ const MIB: u64 = 1 << 20;
 
 /// Make a disk larger, in place; the new part reads as zeros. The disk must not be in use.
 ///
-/// A table that is too short for the new size is copied to the end of the file first, and the size is written last: a
+/// A log that was left behind is replayed first. A table that is too short for the new size is copied to the end of the file first, and the size is written last: a
 /// failure on the way leaves the old disk.
 pub fn grow<F: Read + Write + Seek>(file: &mut F, size: u64) -> Result<(), VhdxError> {
+    let header = Header::read(file)?;
+    if !header.log().is_nil() {
+        Replay::read(file, &header)?.write(file, &header)?;
+    }
     let regions = Regions::read(file)?;
     let metadata = Metadata::read(file, &regions)?;
     if size < metadata.size {
@@ -62,7 +68,7 @@ fn point_to(table: &mut [u8], at: u64, length: u64) {
     tables::seal(table);
 }
 
-fn write_at<F: Write + Seek>(
+pub(super) fn write_at<F: Write + Seek>(
     file: &mut F,
     at: u64,
     bytes: &[u8],

@@ -48,20 +48,8 @@ impl Clients {
         let (cell, protocol) =
             if tls { (&self.tls, ClientProtocol::Https) } else { (&self.plain, ClientProtocol::Http) };
         get_or_make(cell, || {
-            trust();
-            let proxies = Proxies::of_environment();
-            let config = ClientConfig {
-                protocol,
-                platform_resolver: None,
-                connect_timeout: Some(patience.connect),
-                read_timeout: Some(patience.silence),
-                user_agent: USER_AGENT,
-                http_proxy: proxies.http,
-                https_proxy: proxies.https,
-                no_proxy: Some(proxies.none),
-                ..ClientConfig::default()
-            };
-            Client::try_from(config).map_err(setup)
+            choose_cryptography();
+            Client::try_from(config(protocol, patience)).map_err(setup)
         })
     }
 
@@ -69,21 +57,9 @@ impl Clients {
     /// redirects within a server only.
     pub(super) fn token(&self, patience: &Patience) -> Result<&reqwest::Client, RegistryError> {
         get_or_make(&self.token, || {
-            trust();
-            let policy = reqwest::redirect::Policy::custom(|attempt| {
-                let (next, last) =
-                    (attempt.url().origin(), attempt.previous().last().map(reqwest::Url::origin));
-                if last == Some(next) && attempt.previous().len() < 5 {
-                    attempt.follow()
-                } else {
-                    attempt.stop()
-                }
-            });
-            let builder = reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(patience.connect)
-                .read_timeout(patience.silence)
-                .redirect(policy);
+            choose_cryptography();
+            let builder = reqwest::Client::builder().user_agent(USER_AGENT).redirect(policy());
+            let builder = builder.connect_timeout(patience.connect).read_timeout(patience.silence);
             Proxies::of_environment().apply(builder).and_then(reqwest::ClientBuilder::build).map_err(setup)
         })
     }
@@ -98,8 +74,31 @@ impl Clients {
     }
 }
 
+/// Redirects within a server only.
+fn policy() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let (next, last) = (attempt.url().origin(), attempt.previous().last().map(reqwest::Url::origin));
+        if last == Some(next) && attempt.previous().len() < 5 { attempt.follow() } else { attempt.stop() }
+    })
+}
+
+fn config(protocol: ClientProtocol, patience: &Patience) -> ClientConfig {
+    let proxies = Proxies::of_environment();
+    ClientConfig {
+        protocol,
+        platform_resolver: None,
+        connect_timeout: Some(patience.connect),
+        read_timeout: Some(patience.silence),
+        user_agent: USER_AGENT,
+        http_proxy: proxies.http,
+        https_proxy: proxies.https,
+        no_proxy: Some(proxies.none),
+        ..ClientConfig::default()
+    }
+}
+
 /// The library's cryptography is chosen for the whole process. Whoever has chosen before has chosen for us as well.
-fn trust() {
+fn choose_cryptography() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

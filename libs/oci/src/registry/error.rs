@@ -24,8 +24,12 @@ pub enum RegistryError {
         /// How it failed.
         source: Broken,
     },
-    /// No connection can be made to anybody.
-    #[error("cannot prepare connections to registries")]
+    /// No connection can be made to anybody. The library reads the system's certificates before it knows whether it will need
+    /// them.
+    #[error(
+        "cannot prepare connections to registries, which takes the system's certificates (package ca-certificates, \
+         SSL_CERT_FILE)"
+    )]
     Setup {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -9,7 +9,7 @@ use lcow_oci::Digest;
 pub(crate) struct Hub {
     process: Child,
     address: String,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 pub(crate) const USER: &str = "me";
@@ -80,7 +80,7 @@ impl Hub {
         };
         // It must be read on: a full pipe would stop the registry.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Some(Self { process, address, _directory: directory })
+        Some(Self { process, address, directory })
     }
 
     /// Host and port.
@@ -91,6 +91,18 @@ impl Hub {
     /// The full name of an image here.
     pub(crate) fn name(&self, short: &str) -> String {
         format!("{}/{short}", self.address)
+    }
+
+    /// Changes a blob behind the registry's back.
+    // Not all suites break what they have pushed.
+    #[allow(dead_code)]
+    pub(crate) fn damage(&self, digest: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let hex = digest.strip_prefix("sha256:").expect("a digest");
+        let place = format!("root/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
+        let path = self.directory.path().join(place);
+        let mut bytes = std::fs::read(&path).expect("a blob");
+        change(&mut bytes);
+        std::fs::write(&path, bytes).expect("written");
     }
 
     /// Copies the image called `tag` of a layout here; gives the digest it has here.
