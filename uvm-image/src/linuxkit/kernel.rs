@@ -1,8 +1,8 @@
 //! The kernel of a description: what its image has, and the part of the stream that it makes.
 
-use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::sync::OnceLock;
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 
@@ -62,7 +62,7 @@ pub struct KernelFiles {
     pub cmdline: String,
     /// The image in a list of what is in boot files.
     pub part: Part,
-    vmlinux: OnceCell<Vmlinux>,
+    vmlinux: OnceLock<Vmlinux>,
 }
 
 impl KernelFiles {
@@ -108,7 +108,7 @@ impl KernelFiles {
             ucode,
             cmdline,
             part: found.part(),
-            vmlinux: OnceCell::new(),
+            vmlinux: OnceLock::new(),
         })
     }
 

@@ -136,6 +136,11 @@ mod tests {
         run(dir.path(), &["commit", "-q", "-m", "x"]);
         let clean = expanded().unwrap();
         assert!(clean.starts_with("docker.io/linuxkit/init:") && clean.len() == 24 + 40, "{clean}");
+        let mut everywhere =
+            json!({"files": [{"contents": "@pkg:pkg/init"}], "x": {"@pkg:pkg/init": "see @pkg:pkg/init"}});
+        expand(&mut everywhere, dir.path()).unwrap();
+        let expected = json!({"files": [{"contents": clean}], "x": {clean.clone(): "see @pkg:pkg/init"}});
+        assert_eq!(everywhere, expected, "whole scalars and keys, nothing inside others");
         fs::write(package.join("build.yml"), "image: init\norg: mine\n").unwrap();
         assert_eq!(expanded().unwrap(), clean.replace("linuxkit", "mine") + "-dirty");
         let mut missing = json!("@pkg:nowhere");

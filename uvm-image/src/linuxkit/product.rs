@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 
@@ -103,10 +105,14 @@ pub fn make(assembly: &Assembly, options: &Options) -> Result<Product, ProductEr
     let files = assembly.kernel.as_ref().ok_or(ProductError::NoKernel)?;
     let more: Vec<String> =
         assembly.loaded.description.lcow.modules.iter().map(|name| name.replace('-', "_")).collect();
-    let kernel = select(files, &more, &options.scratch)?;
-    let task = options.progress.task("unpacking", None, Unit::Bytes);
-    let mut out = Stream::new(options.latest, task).map_err(AssembleError::Write)?;
-    assembly.write(Wanted { kernel: false, sbom: options.sbom, dockerfile: false }, &mut out)?;
+    // Unpacking the kernel takes as long as unpacking a good part of the root.
+    let (kernel, out) = thread::scope(|scope| {
+        let kernel = scope.spawn(|| select(files, &more, &options.scratch));
+        let out = unpack(assembly, options);
+        (kernel.join(), out)
+    });
+    let kernel = kernel.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let mut out = out?;
     let has_init = out.contains("init") || out.contains("bin/gcs");
     let wanted = assembly.loaded.description.lcow.agent;
     if wanted == Some(false) && !has_init {
@@ -120,6 +126,14 @@ pub fn make(assembly: &Assembly, options: &Options) -> Result<Product, ProductEr
     let (attributes, sizes) = (out.attributes(), out.sizes().clone());
     let root = StreamRoot(RefCell::new(out.finish().map_err(AssembleError::Write)?));
     Ok(Product { kernel, root, agent, attributes, sizes })
+}
+
+/// All files of the description but the kernel's.
+fn unpack(assembly: &Assembly, options: &Options) -> Result<Stream, AssembleError> {
+    let task = options.progress.task("unpacking", None, Unit::Bytes);
+    let mut out = Stream::new(options.latest, task)?;
+    assembly.write(Wanted { kernel: false, sbom: options.sbom, dockerfile: false }, &mut out)?;
+    Ok(out)
 }
 
 /// Adds the agent's tree: its own files over those of images, everything else where images have nothing.

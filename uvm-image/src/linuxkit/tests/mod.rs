@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod native;
 
+mod behaviours;
 mod examples;
 mod layers;
 mod product;
