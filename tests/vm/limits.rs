@@ -116,7 +116,8 @@ async fn stops(lab: &Lab, uvm: &Uvm, container: &LabContainer, signal: i32) -> R
 
 async fn is_caught(uvm: &Uvm, container: &LabContainer, signal: i32) -> Result<()> {
     let script = format!("trap 'exit 99' {signal}; echo up; while true; do sleep 1; done");
-    let mut process = run(uvm, container, &["/bin/sh", "-c", &script], Stdio::OUTPUT).await?;
+    let streams = Stdio { stdin: false, stdout: true, stderr: false };
+    let mut process = run(uvm, container, &["/bin/sh", "-c", &script], streams).await?;
     let mut ready = [0; 3];
     let mut stdout = process.stdout.take().context("asked for")?;
     stdout.read_exact(&mut ready).await?;
