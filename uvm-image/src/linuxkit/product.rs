@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -240,7 +240,7 @@ fn unpack_modules(mut tar: &File, dir: &Path) -> io::Result<()> {
         loop {
             match reader.read_data(&mut buffer).map_err(damaged)? {
                 0 => break,
-                count => io::Write::write_all(&mut file, &buffer[..count])?,
+                count => file.write_all(&buffer[..count])?,
             }
         }
     }
@@ -251,13 +251,12 @@ fn unpack_modules(mut tar: &File, dir: &Path) -> io::Result<()> {
 pub struct StreamRoot(RefCell<File>);
 
 impl Root for StreamRoot {
-    fn cpio(&self) -> io::Result<Vec<u8>> {
-        let mut tar = self.0.borrow_mut();
-        // An archive of the same files in the other format is no larger.
-        let size = usize::try_from(tar.metadata()?.len()).unwrap_or_default();
-        let mut archive = Vec::with_capacity(size);
-        cpio::write(&mut tar, &mut archive, &|_| true).map_err(io::Error::other)?;
-        Ok(archive)
+    fn cpio(&self, out: &mut dyn Write) -> io::Result<()> {
+        cpio::write(&mut self.0.borrow_mut(), out, &|_| true).map_err(io::Error::other)
+    }
+
+    fn size(&self) -> io::Result<usize> {
+        Ok(usize::try_from(self.0.borrow().metadata()?.len()).unwrap_or_default())
     }
 
     fn tar(&self, _mtime: u64) -> io::Result<Box<dyn Read + '_>> {
