@@ -41,7 +41,7 @@ pub struct Selection {
     pub release: String,
     /// The bzImage, which is also an EFI program.
     pub kernel: Vec<u8>,
-    /// The ELF kernel from inside it.
+    /// The ELF kernel from inside it; empty where no output wants it.
     pub vmlinux: Vec<u8>,
     /// Whether `vmlinux` can be started directly.
     pub pvh: bool,

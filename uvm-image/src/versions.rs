@@ -14,7 +14,8 @@ pub fn text(kernel: &Selection, agent: &Agent, source: &str, debug: bool) -> Str
         ("uvm-build", env!("CARGO_PKG_VERSION").to_owned()),
         ("kernel", kernel.release.clone()),
         ("kernel-source", source.to_owned()),
-        ("kernel-pvh", yes(kernel.pvh).to_owned()),
+        // Nobody has looked where there is no ELF kernel.
+        ("kernel-pvh", if kernel.vmlinux.is_empty() { String::new() } else { yes(kernel.pvh).to_owned() }),
         ("modules", kernel.module_count().to_string()),
         ("agent", agent.version.clone().unwrap_or_else(|| "unknown".to_owned())),
         ("agent-bytes", agent.bytes.len().to_string()),
@@ -22,7 +23,9 @@ pub fn text(kernel: &Selection, agent: &Agent, source: &str, debug: bool) -> Str
         ("initrd-compression", kernel.packing().name().to_owned()),
         ("debug", yes(debug).to_owned()),
     ] {
-        let _ = writeln!(text, "{key}={value}");
+        if !value.is_empty() {
+            let _ = writeln!(text, "{key}={value}");
+        }
     }
     text
 }
@@ -33,7 +36,8 @@ mod tests {
 
     #[test]
     fn says_what_is_inside() {
-        let kernel = Selection { release: "6.1.0".into(), pvh: true, ..Selection::default() };
+        let kernel =
+            Selection { release: "6.1.0".into(), vmlinux: vec![1], pvh: true, ..Selection::default() };
         let agent = Agent { bytes: b"abc".to_vec(), version: Some("0.2.0".into()) };
         let text = text(&kernel, &agent, "linux-image.deb", false);
         for line in [

@@ -204,8 +204,9 @@ impl Writer<'_> {
 
     fn initrd(&mut self) -> Result<&[u8], FormatError> {
         if self.initrd.is_none() {
-            let archive = self.root.cpio().map_err(FormatError::Pack)?;
-            self.initrd = Some(self.kernel.packing().pack(&archive).map_err(FormatError::Pack)?);
+            let packing = self.kernel.packing();
+            let packed = self.root.size().and_then(|size| packing.pack(size, |out| self.root.cpio(out)));
+            self.initrd = Some(packed.map_err(FormatError::Pack)?);
         }
         Ok(self.initrd.as_deref().unwrap_or_default())
     }

@@ -1,7 +1,7 @@
 //! The LZ4 legacy frame, the only one the Linux kernel unpacks (`lz4 -l`; kernel `lib/decompress_unlz4.c`): a magic
 //! number, then for every 8 MiB of input the compressed block's length and the block, all little-endian.
 
-use std::io;
+use std::io::{self, Write};
 use std::thread;
 
 use lz4::block::CompressionMode;
@@ -15,34 +15,82 @@ const LARGE: usize = 32 << 20;
 
 /// `bytes` as a legacy frame.
 pub fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mode = if bytes.len() > LARGE { CompressionMode::FAST(1) } else { SMALL };
-    let bound = lz4::block::compress_bound(bytes.len().min(BLOCK))?;
+    let mut packer = Packer::new(bytes.len())?;
+    packer.write_all(bytes)?;
+    packer.finish()
+}
+
+/// Makes a legacy frame of what is written to it, two blocks at a time.
+pub struct Packer {
+    mode: CompressionMode,
+    waiting: Vec<u8>,
     // Fresh memory for every block would cost as much as compressing it.
-    let (mut first, mut second) = (vec![0; bound], vec![0; bound]);
-    let pack = |block: &[u8], to: &mut [u8]| lz4::block::compress_to_buffer(block, Some(mode), false, to);
-    let mut out = Vec::with_capacity(bytes.len() / 2 + 8);
-    out.extend_from_slice(&MAGIC.to_le_bytes());
-    let mut blocks = bytes.chunks(BLOCK);
-    while let Some(block) = blocks.next() {
-        let next = blocks.next().unwrap_or_default();
+    packed: [Vec<u8>; 2],
+    out: Vec<u8>,
+}
+
+impl Packer {
+    /// For some `expected` bytes.
+    pub fn new(expected: usize) -> io::Result<Self> {
+        let mode = if expected > LARGE { CompressionMode::FAST(1) } else { SMALL };
+        let bound = lz4::block::compress_bound(expected.min(BLOCK))?;
+        let mut out = Vec::with_capacity(expected / 2 + 8);
+        out.extend_from_slice(&MAGIC.to_le_bytes());
+        let waiting = Vec::with_capacity(expected.min(2 * BLOCK));
+        Ok(Self { mode, waiting, packed: [vec![0; bound], vec![0; bound]], out })
+    }
+
+    /// The frame.
+    pub fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.pack()?;
+        Ok(self.out)
+    }
+
+    fn pack(&mut self) -> io::Result<()> {
+        let mode = self.mode;
+        let pack = |block: &[u8], to: &mut Vec<u8>| {
+            if block.is_empty() {
+                return Ok(0);
+            }
+            to.resize(lz4::block::compress_bound(block.len())?.max(to.len()), 0);
+            lz4::block::compress_to_buffer(block, Some(mode), false, to)
+        };
+        let (block, next) = self.waiting.split_at(self.waiting.len().min(BLOCK));
+        let [first, second] = &mut self.packed;
         let (one, other) = thread::scope(|scope| {
-            let one = scope.spawn(|| pack(block, &mut first));
-            let other = if next.is_empty() { Ok(0) } else { pack(next, &mut second) };
+            let one = scope.spawn(|| pack(block, first));
+            let other = pack(next, second);
             (one.join(), other)
         });
         let one = one.map_err(|_| io::Error::other("the compressor failed"))??;
-        append(&mut out, &first[..one]);
-        if !next.is_empty() {
-            append(&mut out, &second[..other?]);
-        }
+        append(&mut self.out, &self.packed[0][..one]);
+        append(&mut self.out, &self.packed[1][..other?]);
+        self.waiting.clear();
+        Ok(())
     }
-    Ok(out)
+}
+
+impl Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let part = bytes.len().min(2 * BLOCK - self.waiting.len());
+        self.waiting.extend_from_slice(&bytes[..part]);
+        if self.waiting.len() == 2 * BLOCK {
+            self.pack()?;
+        }
+        Ok(part)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn append(out: &mut Vec<u8>, packed: &[u8]) {
-    // A block of 8 MiB cannot grow beyond 4 GiB.
-    out.extend_from_slice(&u32::try_from(packed.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(packed);
+    if !packed.is_empty() {
+        // A block of 8 MiB cannot grow beyond 4 GiB.
+        out.extend_from_slice(&u32::try_from(packed.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(packed);
+    }
 }
 
 /// The content of a legacy frame.
@@ -76,7 +124,6 @@ fn truncated() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::process::{Command, Stdio};
 
     #[test]

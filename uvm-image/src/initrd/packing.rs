@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 
-use super::lz4_legacy;
+use super::lz4_legacy::Packer;
 use crate::kernel::config::KernelConfig;
 
 /// A kernel that cannot unpack any initrd made here.
@@ -43,14 +43,22 @@ impl Packing {
         }
     }
 
-    /// `archive` compressed.
-    pub fn pack(self, archive: &[u8]) -> io::Result<Vec<u8>> {
+    /// What `fill` writes, compressed; that is some `expected` bytes.
+    pub fn pack(
+        self,
+        expected: usize,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Vec<u8>> {
         match self {
-            Self::Lz4 => lz4_legacy::compress(archive),
+            Self::Lz4 => {
+                let mut packer = Packer::new(expected)?;
+                fill(&mut packer)?;
+                packer.finish()
+            }
             Self::Gzip => {
                 // The encoder's header has no time and no name, so equal archives give equal bytes.
                 let mut encoder = GzEncoder::new(Vec::new(), Level::default());
-                encoder.write_all(archive)?;
+                fill(&mut encoder)?;
                 encoder.finish()
             }
         }
@@ -85,7 +93,7 @@ mod tests {
         for (packing, expected) in
             [(Packing::Lz4, Compression::Lz4Legacy), (Packing::Gzip, Compression::Gzip)]
         {
-            let packed = packing.pack(b"archive").unwrap();
+            let packed = packing.pack(7, |out| out.write_all(b"archive")).unwrap();
             assert_eq!(Compression::detect(&packed), expected);
             assert_eq!(expected.decompress(&packed).unwrap(), b"archive");
         }

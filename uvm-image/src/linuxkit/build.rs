@@ -194,7 +194,7 @@ fn product(
     staging: &mut Staging,
     told: &mut Told,
 ) -> Result<(), BuildError> {
-    let product = product::make(assembly, options)?;
+    let product = product::make(assembly, options, formats.contains(&Format::Vmlinux))?;
     let in_ram = formats.contains(&Format::Lcow) || formats.contains(&Format::UnifiedEfi);
     let verity = options.write.verity || assembly.loaded.description.lcow.verity;
     let write = write::Options { formats, verity, ..options.write.clone() };

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -20,7 +20,7 @@ use crate::initrd::agent::{Agent, AgentError};
 use crate::initrd::layout;
 use crate::initrd::tree::{Node, Tree};
 use crate::kernel;
-use crate::kernel::bzimage;
+use crate::kernel::bzimage::{self, Vmlinux};
 use crate::kernel::config::KernelConfig;
 use crate::modules::table::{Need, Platform, ROOTS, Root as Module, Stage};
 use crate::progress::Unit;
@@ -100,14 +100,14 @@ pub struct Product {
     pub sizes: BTreeMap<String, u64>,
 }
 
-/// Makes the root of `assembly` as `options` say.
-pub fn make(assembly: &Assembly, options: &Options) -> Result<Product, ProductError> {
+/// Makes the root of `assembly` as `options` say; the kernel is unpacked only if somebody wants its `vmlinux`.
+pub fn make(assembly: &Assembly, options: &Options, vmlinux: bool) -> Result<Product, ProductError> {
     let files = assembly.kernel.as_ref().ok_or(ProductError::NoKernel)?;
     let more: Vec<String> =
         assembly.loaded.description.lcow.modules.iter().map(|name| name.replace('-', "_")).collect();
     // Unpacking the kernel takes as long as unpacking a good part of the root.
     let (kernel, out) = thread::scope(|scope| {
-        let kernel = scope.spawn(|| select(files, &more, &options.scratch));
+        let kernel = scope.spawn(|| select(files, &more, vmlinux, &options.scratch));
         let out = unpack(assembly, options);
         (kernel.join(), out)
     });
@@ -159,7 +159,12 @@ fn add(tree: &Tree, out: &mut Stream) -> io::Result<()> {
 }
 
 /// What a utility VM needs of the kernel in `files`, and the modules `more`.
-fn select(files: &KernelFiles, more: &[String], scratch: &Path) -> Result<Selection, ProductError> {
+fn select(
+    files: &KernelFiles,
+    more: &[String],
+    vmlinux: bool,
+    scratch: &Path,
+) -> Result<Selection, ProductError> {
     let image = || files.image.clone();
     let unusable = |source: SelectionError| ProductError::Kernel { image: image(), source };
     let broken = |source| unusable(kernel::KernelError::Image { name: "kernel".to_owned(), source }.into());
@@ -181,7 +186,12 @@ fn select(files: &KernelFiles, more: &[String], scratch: &Path) -> Result<Select
         unpack_modules(tar, dir.path()).map_err(unpack)?;
     }
     let package = kernel::from_dir(dir.path()).map_err(|error| unusable(error.into()))?;
-    let vmlinux = || files.vmlinux().cloned().map_err(|source| SelectionError::Image { release, source });
+    let vmlinux = || {
+        if !vmlinux {
+            return Ok(Vmlinux { bytes: Vec::new(), pvh: false });
+        }
+        files.vmlinux().cloned().map_err(|source| SelectionError::Image { release, source })
+    };
     Selection::with_vmlinux(&package, &[ROOTS, &extra(more)].concat(), vmlinux).map_err(unusable)
 }
 
@@ -230,7 +240,7 @@ fn unpack_modules(mut tar: &File, dir: &Path) -> io::Result<()> {
         loop {
             match reader.read_data(&mut buffer).map_err(damaged)? {
                 0 => break,
-                count => io::Write::write_all(&mut file, &buffer[..count])?,
+                count => file.write_all(&buffer[..count])?,
             }
         }
     }
@@ -241,13 +251,12 @@ fn unpack_modules(mut tar: &File, dir: &Path) -> io::Result<()> {
 pub struct StreamRoot(RefCell<File>);
 
 impl Root for StreamRoot {
-    fn cpio(&self) -> io::Result<Vec<u8>> {
-        let mut tar = self.0.borrow_mut();
-        // An archive of the same files in the other format is no larger.
-        let size = usize::try_from(tar.metadata()?.len()).unwrap_or_default();
-        let mut archive = Vec::with_capacity(size);
-        cpio::write(&mut tar, &mut archive, &|_| true).map_err(io::Error::other)?;
-        Ok(archive)
+    fn cpio(&self, out: &mut dyn Write) -> io::Result<()> {
+        cpio::write(&mut self.0.borrow_mut(), out, &|_| true).map_err(io::Error::other)
+    }
+
+    fn size(&self) -> io::Result<usize> {
+        Ok(usize::try_from(self.0.borrow().metadata()?.len()).unwrap_or_default())
     }
 
     fn tar(&self, _mtime: u64) -> io::Result<Box<dyn Read + '_>> {

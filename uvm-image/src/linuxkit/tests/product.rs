@@ -55,6 +55,7 @@ fn the_agent_comes_where_no_init_is() {
     assert!(
         versions.contains("kernel=6.1.0\n") && versions.contains("image=docker.io/library/i:latest sha256:")
     );
+    assert!(!versions.contains("kernel-pvh"), "nobody has looked");
     let first = bench.read("SHA256SUMS");
     bench.build(LCOW, &["lcow"]).unwrap();
     assert_eq!(bench.read("SHA256SUMS"), first);
@@ -113,6 +114,7 @@ fn the_root_disk_is_a_clean_file_system() {
     let bench = bench(&config, "opt/x");
     bench.build(&format!("{LCOW}lcow: {{verity: true}}\n"), &["rootfs-vhd", "vmlinux"]).unwrap();
     assert_eq!(bench.read("vmlinux"), testing::vmlinux(true));
+    assert!(String::from_utf8(bench.read("versions.txt")).unwrap().contains("kernel-pvh=yes\n"));
     assert!(String::from_utf8(bench.read("rootfs.cmdline")).unwrap().contains("dm-mod.create="));
     let Ok(check) = std::process::Command::new("e2fsck").arg("-fn").arg(bench.path("rootfs.vhd")).output()
     else {
