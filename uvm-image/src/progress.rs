@@ -131,6 +131,15 @@ impl Task {
         }
     }
 
+    /// Something people should know while it goes on, in a line of its own. JSON lines hold numbers only.
+    pub fn say(&self, line: &str) {
+        match &*self.sink {
+            Sink::Nothing | Sink::Json(_) => {}
+            Sink::Bar(bar) => bar.println(line),
+            Sink::Plain(_) => eprintln!("{line}"),
+        }
+    }
+
     /// A reader that tells of every byte that comes from `inner`.
     pub fn reader<R: io::Read>(&self, inner: R) -> Counted<R> {
         Counted { inner, task: self.clone() }

@@ -61,7 +61,7 @@ impl Bench {
     fn build(&self, name: &str) -> Output {
         fs::write(self.path().join("x.yml"), format!("init: [\"{name}\"]\n")).unwrap();
         Command::new(env!("CARGO_BIN_EXE_uvm-build"))
-            .args(["build", "x.yml", "--pull", "-f", "tar"])
+            .args(["build", "x.yml", "--pull", "-f", "tar", "--progress", "plain"])
             .current_dir(self.path())
             .env("LCOW_CACHE", self.path().join("kept"))
             .env("DOCKER_CONFIG", self.path())
@@ -71,13 +71,15 @@ impl Bench {
             .unwrap()
     }
 
-    fn built(&self, name: &str) {
+    /// It succeeds; gives what it said.
+    fn built(&self, name: &str) -> String {
         let output = self.build(name);
         assert!(output.status.success(), "{}", text(&output.stderr));
         let tar =
             Command::new("tar").arg("-xOf").arg(self.path().join("x.tar")).arg("bin/x").output().unwrap();
         assert!(tar.stdout == noise(500_000, 3), "{}", text(&tar.stderr));
         fs::remove_file(self.path().join("x.tar")).unwrap();
+        text(&output.stderr)
     }
 
     /// It fails with these words, and leaves no output.
@@ -139,7 +141,8 @@ fn what_is_truncated_or_delayed_is_fetched_in_the_end() {
     let server = Server::start(&bench.path().join("layout"));
     server.faults("manifests", [Fault::Status(429)]);
     server.faults(&bench.layer(), [Fault::Status(500), Fault::Cut(200_000)]);
-    bench.built(&server.name());
+    let said = bench.built(&server.name());
+    assert_eq!(said.matches("trying again in").count(), 3, "{said}");
     let ranges: Vec<_> = server.asked(&bench.layer()).into_iter().map(|asked| asked.range).collect();
     assert_eq!(ranges, [None, None, Some(200_000)]);
 }

@@ -115,18 +115,16 @@ impl Build {
         } else {
             None
         };
-        let place = Cache::of_user()?.work_dir()?.join("images");
         for cache in &self.cache {
             fs::metadata(cache).with_context(|| format!("cannot use the cache {}", cache.display()))?;
         }
-        let (store, scratch) = (Store::open(place)?, Store::open(scratch)?);
         Ok(Images {
-            store,
+            store: Cache::of_user()?.images()?,
             caches: self.cache.clone(),
             platform,
             registry,
             progress: self.making.progress(),
-            scratch,
+            scratch: Store::open(scratch)?,
         })
     }
 

@@ -1,14 +1,17 @@
 //! The images of a description: from caches, from the store, from registries, from directories and archives of files.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
+use std::iter::successors;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::model::Descriptor;
-use lcow_oci::registry::{Observer, PullError, Registry, Request, pull};
+use lcow_oci::registry::{Observer, PullError, Registry, RegistryError, Request, pull};
 use lcow_oci::store::{Image, Store, StoreError};
 use lcow_oci::{Digest, Platform, Reference, ReferenceError, Unfit};
 
@@ -267,6 +270,12 @@ impl Observer for Pulling {
 
     fn bytes(&self, _layer: &Descriptor, count: u64) {
         self.0.add(count);
+    }
+
+    fn retry(&self, error: &RegistryError, pause: Duration) {
+        let causes = successors(error.source(), |error| (*error).source());
+        let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        self.0.say(&format!("uvm-build: {text}; trying again in {:.1} s", pause.as_secs_f64()));
     }
 }
 
