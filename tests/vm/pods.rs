@@ -162,7 +162,7 @@ async fn metrics(uvm: &Uvm, id: &ContainerId) -> Result<Value> {
     uvm.guest().call(id, GetProperties { query }).await?.properties.0.metrics.context("no statistics")
 }
 
-async fn statistics(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn statistics(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     // More than is allowed, in one piece.
     let mut container = lab.container().await?.script("dd if=/dev/zero of=/dev/null bs=64M count=1");

@@ -1,5 +1,5 @@
-//! Mounts cgroups (spec section 14.3, step 9): version 2, unless the kernel command line or a kernel without
-//! device programs asks for version 1.
+//! Mounts cgroups (spec section 14.3, step 9): version 2, unless the kernel has no device programs. A host that asks
+//! for version 1 is told that it gets 2: statistics have the same form, and an agent that ends serves nobody.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -27,10 +27,6 @@ pub(super) enum Error {
 
 /// Mounts what the kernel can do.
 pub(super) fn mount(kmsg: &Kmsg) -> Result<(), Error> {
-    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    if command_line.split_whitespace().any(|word| word == V1_WORD) {
-        return mount_v1();
-    }
     mount_kind("cgroup2", "cgroup2", ROOT, "")?;
     let root = open(ROOT)?;
     if !sys::cgroup_device_programs_supported(root.as_fd()) {
@@ -38,6 +34,10 @@ pub(super) fn mount(kmsg: &Kmsg) -> Result<(), Error> {
         drop(root);
         umount(ROOT).map_err(|source| Error::Mount { what: "2 (undoing)".to_owned(), source })?;
         return mount_v1();
+    }
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if command_line.split_whitespace().any(|word| word == V1_WORD) {
+        kmsg.warning(&format!("init: {V1_WORD} is not heeded: containers are limited by cgroup version 2"));
     }
     delegate_controllers()
 }
