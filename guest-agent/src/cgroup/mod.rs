@@ -66,7 +66,7 @@ fn is_unified(root: &Path) -> bool {
 }
 
 /// Makes every controller of `cgroup` available to its children.
-fn delegate(cgroup: &Path) -> Result<(), Error> {
+pub(crate) fn delegate(cgroup: &Path) -> Result<(), Error> {
     let path = cgroup.join("cgroup.controllers");
     let controllers = fs::read_to_string(&path).map_err(failed("reading", &path))?;
     let wanted: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();

@@ -8,9 +8,9 @@ use std::path::Path;
 use nix::mount::{MsFlags, umount};
 
 use super::kmsg::Kmsg;
+use crate::cgroup::{self, ROOT};
 use crate::sys;
 
-const ROOT: &str = "/sys/fs/cgroup";
 const V1_WORD: &str = "hcsshim.cgroup=v1";
 const FLAGS: MsFlags = MsFlags::MS_NODEV.union(MsFlags::MS_NOSUID).union(MsFlags::MS_NOEXEC);
 
@@ -21,6 +21,8 @@ pub(super) enum Error {
     Mount { what: String, source: nix::Error },
     #[error("{operation} {path}: {source}")]
     Io { operation: &'static str, path: String, source: std::io::Error },
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
+    Delegate(#[from] cgroup::Error),
     #[error("the kernel has no cgroup controllers")]
     NoControllers,
 }
@@ -39,21 +41,7 @@ pub(super) fn mount(kmsg: &Kmsg) -> Result<(), Error> {
     if command_line.split_whitespace().any(|word| word == V1_WORD) {
         kmsg.warning(&format!("init: {V1_WORD} is not heeded: containers are limited by cgroup version 2"));
     }
-    delegate_controllers()
-}
-
-/// Makes every controller available below the root.
-fn delegate_controllers() -> Result<(), Error> {
-    let path = format!("{ROOT}/cgroup.controllers");
-    let controllers =
-        fs::read_to_string(&path).map_err(|source| Error::Io { operation: "reading", path, source })?;
-    let wanted: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
-    let path = format!("{ROOT}/cgroup.subtree_control");
-    fs::write(&path, wanted.join(" ")).map_err(|source| Error::Io {
-        operation: "enabling controllers in",
-        path,
-        source,
-    })
+    Ok(cgroup::delegate(Path::new(ROOT))?)
 }
 
 fn mount_v1() -> Result<(), Error> {
