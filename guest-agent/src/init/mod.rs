@@ -18,8 +18,7 @@ mod reap;
 mod root;
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use kmsg::Kmsg;
 use nix::sys::resource::{Resource, setrlimit};
@@ -28,7 +27,7 @@ use nix::unistd::Pid;
 use options::Options;
 
 use crate::power::{self, End};
-use crate::sys;
+use crate::{multicall, sys};
 
 /// The environment of the main program.
 const PATH: &str = "/sbin:/usr/sbin:/bin:/usr/bin";
@@ -57,7 +56,7 @@ fn system(operation: &'static str) -> impl FnOnce(nix::Error) -> Error {
 /// Runs PID 1.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     match run(args) {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(error) => {
             Kmsg::open().error(&format!("init: {error}"));
             ExitCode::FAILURE
@@ -65,7 +64,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(args: Vec<OsString>) -> Result<u8, Error> {
+fn run(args: Vec<OsString>) -> Result<ExitCode, Error> {
     SigSet::all().thread_set_mask().map_err(system("blocking signals"))?;
     root::make_pivotable()?;
     setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.0, OPEN_FILES.1).map_err(system("limiting open files"))?;
@@ -88,40 +87,62 @@ fn run(args: Vec<OsString>) -> Result<u8, Error> {
     }
     kmsg.info("init: starting the main program");
     let disks = disks::Pending::announce(&kmsg);
-    let mut main = start(&options.program)?;
     let mut name = &options.program;
-    if let Some(shell) = &options.shell {
+    let mut main = start()?;
+    if let (Some(shell), Started::Parent(_)) = (&options.shell, &main) {
         // As long as somebody looks around, the machine stays.
-        main = start(shell)?;
         name = shell;
+        main = start()?;
     }
-    prepare_the_rest(&disks, &kmsg);
+    match main {
+        Started::Child => Ok(become_program(name, kmsg)),
+        Started::Parent(main) => {
+            prepare_the_rest(&disks, &kmsg);
+            look_after(main, name, &kmsg)
+        }
+    }
+}
+
+/// Reaps until the main program has ended, then ends the machine.
+fn look_after(main: Pid, name: &[OsString], kmsg: &Kmsg) -> Result<ExitCode, Error> {
     let status = reap::until_exit(main).map_err(system("reaping"))?;
     let end = if status == 0 {
         kmsg.info("init: powering off");
         End::Off
     } else {
-        last_words::say(name, status, &kmsg);
+        last_words::say(name, status, kmsg);
         End::Reset
     };
     let error = power::end(end);
     kmsg.error(&format!("init: ending the machine: {error}"));
     // The kernel panics, which is the only end left.
-    Ok(status)
+    Ok(ExitCode::from(status))
 }
 
-/// Starts the main program in a session of its own.
-fn start(program: &[OsString]) -> Result<Pid, Error> {
-    if let Some(child) = sys::fork_single_threaded().map_err(system("forking"))? {
-        return Ok(child);
-    }
-    let kmsg = Kmsg::open();
+/// Who goes on after the fork.
+enum Started {
+    /// PID 1, with this child.
+    Parent(Pid),
+    /// The main program to be.
+    Child,
+}
+
+fn start() -> Result<Started, Error> {
+    let child = sys::fork_single_threaded().map_err(system("forking"))?;
+    Ok(child.map_or(Started::Child, Started::Parent))
+}
+
+/// Runs the main program in a session and with an environment of its own.
+fn become_program(program: &[OsString], kmsg: Kmsg) -> ExitCode {
     if let Err(error) = sys::reset_signals().and_then(|()| nix::unistd::setsid().map(drop)) {
         kmsg.error(&format!("init: preparing the main program: {error}"));
     }
-    let source = Command::new(&program[0]).args(&program[1..]).env_clear().env("PATH", PATH).exec();
-    kmsg.error(&format!("init: running {}: {source}", program[0].display()));
-    std::process::exit(127)
+    sys::replace_environment("PATH", PATH);
+    drop(kmsg);
+    multicall::exec(&program[0], &program[1..]).unwrap_or_else(|source| {
+        Kmsg::open().error(&format!("init: running {}: {source}", program[0].display()));
+        ExitCode::from(127)
+    })
 }
 
 /// What is not needed to answer the host is done by a child, while the main program already runs.

@@ -111,6 +111,18 @@ pub(crate) fn cgroup_device_programs_supported(cgroup: BorrowedFd<'_>) -> bool {
     result == 0 || !matches!(Errno::last(), Errno::ENOSYS | Errno::EINVAL)
 }
 
+/// Makes `name=value` the whole environment.
+///
+/// Only for processes with a single thread, like [`fork_single_threaded`].
+pub(crate) fn replace_environment(name: &str, value: &str) {
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: no other thread reads the environment.
+        unsafe { std::env::remove_var(name) };
+    }
+    // SAFETY: as above.
+    unsafe { std::env::set_var(name, value) };
+}
+
 /// Restores SIGPIPE's default and an empty signal mask in a child that is about to become another program:
 /// Rust ignores the one and our parents block signals, and both would be inherited.
 pub(crate) fn reset_signals() -> nix::Result<()> {

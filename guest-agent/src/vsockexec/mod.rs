@@ -6,13 +6,12 @@ mod relay;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use lcow_protocol::VsockPort;
 
-use crate::{sys, transport};
+use crate::{multicall, sys, transport};
 
 /// Runs the program.
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
@@ -61,8 +60,9 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, Error> {
         sys::place_fd(&connections[port], *stream)
             .map_err(|source| Error::Place { stream: *stream, source })?;
     }
-    let source = Command::new(&plan.program).args(&plan.arguments).exec();
-    Err(Error::Exec { program: plan.program, source })
+    drop(connections);
+    multicall::exec(&plan.program, &plan.arguments)
+        .map_err(|source| Error::Exec { program: plan.program, source })
 }
 
 /// What the arguments ask for.

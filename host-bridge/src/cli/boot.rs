@@ -11,7 +11,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::options::{self, FileOption, NicOption};
 use super::signals::Signals;
-use crate::uvm::plan::{DEFAULT_CPUS, DEFAULT_MEMORY_MIB};
+use crate::uvm::plan::DEFAULT_MEMORY_MIB;
 use crate::uvm::{BootPlan, Root};
 use crate::vmm::{Accelerator, Disk, Exit, MacAddress, Machine, Nic, Peers, Pmem, Vmm};
 
@@ -31,9 +31,9 @@ pub(super) struct Args {
     /// Memory in MiB
     #[arg(short, long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(32..=16_777_216))]
     memory: u32,
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_CPUS, value_parser = clap::value_parser!(u32).range(1..=255))]
-    cpus: u32,
+    /// Virtual processors [default: 2; 1 under emulation, which runs all of them in one thread]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: Option<u32>,
     /// A disk on SCSI controller 0, at LUN 0, 1, 2… in this order
     #[arg(long = "disk", value_name = "FILE[,ro]")]
     disks: Vec<FileOption>,

@@ -12,8 +12,6 @@ use crate::vmm::{Accelerator, Boot, Disk, Kernel, MachineConfig, Nic, Peers, Pme
 
 /// Memory of a utility VM unless another size is asked for, in MiB.
 pub const DEFAULT_MEMORY_MIB: u32 = 1024;
-/// Processors of a utility VM unless another number is asked for.
-pub const DEFAULT_CPUS: u32 = 2;
 
 /// Time for the first machine to connect unless another is asked for.
 const FIRST_TRY: Duration = Duration::from_secs(45);
@@ -42,8 +40,8 @@ pub struct BootPlan {
     pub boot_files: Option<PathBuf>,
     /// Memory in MiB.
     pub memory_mib: u32,
-    /// Virtual processors.
-    pub cpus: u32,
+    /// Virtual processors; as many as suit the accelerator unless given.
+    pub cpus: Option<u32>,
     /// Where the root file system is.
     pub root: Root,
     /// UEFI firmware that starts the kernel; without it the monitor does.
@@ -75,7 +73,7 @@ impl Default for BootPlan {
         Self {
             boot_files: None,
             memory_mib: DEFAULT_MEMORY_MIB,
-            cpus: DEFAULT_CPUS,
+            cpus: None,
             root: Root::Initrd,
             firmware: None,
             disks: Vec::new(),
@@ -132,20 +130,22 @@ impl BootPlan {
             }
             Root::Pmem(path) => pmem.insert(0, Pmem { path: path.clone(), read_only: true }),
         }
+        let accelerator = self.accelerator.unwrap_or_else(Accelerator::best);
+        let cpus = self.cpus.unwrap_or_else(|| accelerator.default_cpus());
         Ok(MachineConfig {
-            boot: self.boot()?,
+            boot: self.boot(accelerator, cpus)?,
             memory_mib: self.memory_mib,
-            cpus: self.cpus,
+            cpus,
             disks,
             pmem,
             nics: self.nics.clone(),
-            accelerator: self.accelerator,
+            accelerator,
             peers,
             qmp: self.qmp.clone(),
         })
     }
 
-    fn boot(&self) -> Result<Boot, PlanError> {
+    fn boot(&self, accelerator: Accelerator, cpus: u32) -> Result<Boot, PlanError> {
         if let Root::EfiDisk(_) = self.root {
             return match &self.firmware {
                 Some(firmware) => Ok(Boot::EfiDisk { firmware: firmware.clone() }),
@@ -157,10 +157,13 @@ impl BootPlan {
             Root::Initrd => Some(files.initrd.ok_or(PlanError::NoInitrd)?),
             _ => None,
         };
+        // Ours first, so that theirs can take them back.
+        let mut append: Vec<&str> = accelerator.kernel_words(cpus);
+        append.push(self.append.trim());
         let command_line = command_line::build(
             &self.root_words()?,
-            self.cpus,
-            &self.append,
+            cpus,
+            &append.join(" "),
             self.init_args.as_deref(),
             &self.log_level,
         );

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::transport::Transport;
-use crate::vmm::Disk;
+use crate::vmm::{Accelerator, Disk};
 
 /// Disks on one SCSI controller, as on Hyper-V.
 pub const LUNS: u8 = 64;
@@ -25,8 +25,8 @@ pub struct MachineConfig {
     pub pmem: Vec<Pmem>,
     /// Network adapters, in order.
     pub nics: Vec<Nic>,
-    /// How to run the guest's instructions; chosen by what the host has unless given.
-    pub accelerator: Option<Accelerator>,
+    /// How to run the guest's instructions.
+    pub accelerator: Accelerator,
     /// Who answers the guest's dials.
     pub peers: Peers,
     /// A further control socket for people, at this path.
@@ -70,15 +70,6 @@ pub enum Peers {
     Listeners(Transport),
     /// The Unix socket `PATH_P` for port P; nothing is created at PATH itself.
     UnixSockets(PathBuf),
-}
-
-/// How the guest's instructions are run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accelerator {
-    /// Hardware virtualisation.
-    Kvm,
-    /// Emulation; works everywhere.
-    Tcg,
 }
 
 /// A logical unit on SCSI controller 0.

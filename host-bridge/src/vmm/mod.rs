@@ -1,5 +1,6 @@
 //! Virtual machine monitors behind one seam: QEMU on Linux, HCS on Windows.
 
+mod accelerator;
 pub mod config;
 mod console;
 pub mod disk;
@@ -14,7 +15,8 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 
-pub use config::{Accelerator, Boot, Kernel, Lun, MacAddress, MachineConfig, Nic, Peers, Pmem};
+pub use accelerator::Accelerator;
+pub use config::{Boot, Kernel, Lun, MacAddress, MachineConfig, Nic, Peers, Pmem};
 pub use console::Console;
 pub use disk::{Disk, DiskError};
 

@@ -19,7 +19,7 @@ Examples:
 
 Memory: the container is limited to what -m asks for, exactly; its VM gets 256 MiB more, rounded up to 512 MiB. Without
 -m the VM has 1024 MiB and the container no limit of its own. Processors: the container may use the time of --cpus; its
-VM has as many processors, rounded up. Without --cpus it has 2.
+VM has as many processors, rounded up. Without --cpus it has 2, or 1 under emulation.
 
 Ctrl-C and SIGTERM go to the container; a second one within 10 seconds ends its VM.
 

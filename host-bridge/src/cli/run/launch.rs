@@ -89,7 +89,7 @@ fn prepare(args: &Args, terminal: Option<Terminal>) -> anyhow::Result<Prepared> 
     let plan = BootPlan {
         boot_files: args.boot_files.clone(),
         memory_mib: limits::vm_memory(args.memory),
-        cpus: limits::vm_cpus(args.cpus),
+        cpus: args.cpus.map(limits::vm_cpus),
         disks,
         ..BootPlan::default()
     };

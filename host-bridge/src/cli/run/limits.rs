@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use crate::uvm::plan::{DEFAULT_CPUS, DEFAULT_MEMORY_MIB};
+use crate::uvm::plan::DEFAULT_MEMORY_MIB;
 
 const MIB: u64 = 1 << 20;
 /// For kernel and agent.
@@ -98,8 +98,8 @@ fn vm_mib(request: u64) -> u64 {
 }
 
 /// Processors of the VM for a container with this limit.
-pub(super) fn vm_cpus(request: Option<Cpus>) -> u32 {
-    request.map_or(DEFAULT_CPUS, |request| u32::try_from(request.0.div_ceil(NANO)).unwrap_or(u32::MAX))
+pub(super) fn vm_cpus(request: Cpus) -> u32 {
+    u32::try_from(request.0.div_ceil(NANO)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -143,9 +143,8 @@ mod tests {
             ("255", 255_000_000_000, 255),
         ] {
             let cpus: Cpus = text.parse().expect(text);
-            assert_eq!((cpus.nano(), vm_cpus(Some(cpus))), (nano, vm), "{text}");
+            assert_eq!((cpus.nano(), vm_cpus(cpus)), (nano, vm), "{text}");
         }
-        assert_eq!(vm_cpus(None), 2);
         for bad in ["", ".", "0", "0.001", "-1", "1e3", "256", "1.2.3", "0.1234567891", "two", "+1"] {
             assert!(bad.parse::<Cpus>().is_err(), "{bad}");
         }

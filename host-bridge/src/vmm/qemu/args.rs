@@ -31,17 +31,13 @@ impl Args {
 }
 
 /// All arguments for `config`.
-pub(super) fn build(
-    config: &MachineConfig,
-    accelerator: Accelerator,
-    fds: Descriptors,
-) -> Result<Vec<OsString>, VmmError> {
+pub(super) fn build(config: &MachineConfig, fds: Descriptors) -> Result<Vec<OsString>, VmmError> {
     let mut args = Args::default();
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.flag(flag);
     }
     args.pair("-display", "none");
-    machine(&mut args, config, accelerator)?;
+    machine(&mut args, config)?;
     boot(&mut args, &config.boot);
     args.pair("-chardev", "stdio,id=console,signal=off");
     args.pair("-serial", "chardev:console");
@@ -86,13 +82,13 @@ fn boot(args: &mut Args, boot: &Boot) {
     args.pair("-append", &kernel.command_line);
 }
 
-fn machine(args: &mut Args, config: &MachineConfig, accelerator: Accelerator) -> Result<(), VmmError> {
+fn machine(args: &mut Args, config: &MachineConfig) -> Result<(), VmmError> {
     let nvdimm = if config.pmem.is_empty() { "off" } else { "on" };
     args.pair(
         "-machine",
         format!("q35,memory-backend=mem,nvdimm={nvdimm},sata=off,smbus=off,usb=off,vmport=off"),
     );
-    match accelerator {
+    match config.accelerator {
         Accelerator::Kvm => {
             args.pair("-accel", "kvm");
             args.pair("-cpu", "host");
@@ -101,7 +97,8 @@ fn machine(args: &mut Args, config: &MachineConfig, accelerator: Accelerator) ->
             // Linux patches its own code while other processors run it. With a thread for each, a processor may meet a
             // breakpoint of the patch after that is done: "Oops: int3", or a lockup.
             args.pair("-accel", "tcg,thread=single");
-            args.pair("-cpu", "max");
+            // What copies bytes one by one as fast as words on a processor does not under emulation, and kernels believe it.
+            args.pair("-cpu", "max,-erms,-fsrm");
         }
     }
     args.pair("-smp", config.cpus.to_string());

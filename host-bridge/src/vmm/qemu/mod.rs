@@ -1,6 +1,5 @@
 //! QEMU on Linux.
 
-mod accel;
 mod args;
 mod drive;
 mod firmware;
@@ -66,8 +65,7 @@ impl Vmm for Qemu {
         let vsock = vsock::start(host_side).map_err(system("start the vsock device"))?;
         let (monitor, theirs) = UnixStream::pair().map_err(system("make a socket pair"))?;
         let fds = Descriptors { qmp: theirs.as_raw_fd(), vsock: vsock.as_raw_fd() };
-        let accelerator = config.accelerator.unwrap_or_else(accel::best);
-        let args = args::build(&config, accelerator, fds)?;
+        let args = args::build(&config, fds)?;
         let console = Console::default();
         let inherited = vec![OwnedFd::from(theirs), OwnedFd::from(vsock)];
         let qmp_path = config.qmp.clone().map(RemovedOnDrop);
