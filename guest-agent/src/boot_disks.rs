@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// List of the modules that disks need, beside the modules.
 pub(crate) const STORAGE_LIST: &str = "load-storage";
-/// There as long as modules have to be loaded or disks to be looked for.
+/// There as long as PID 1's child prepares what is not needed to answer the host.
 pub(crate) const STORAGE_PENDING: &str = "/run/storage-pending";
 
 /// Where the modules of the running kernel are.
@@ -14,7 +14,7 @@ pub(crate) fn directory() -> Option<PathBuf> {
     Some(Path::new("/lib/modules").join(release))
 }
 
-/// Whether disks can be used: PID 1 is ready with them, or had nothing to do for them.
+/// Whether disks can be used: PID 1's child is ready with them.
 pub(crate) fn storage_ready() -> bool {
     !Path::new(STORAGE_PENDING).exists()
 }

@@ -23,12 +23,10 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Tells the agent to wait, if there is something to wait for.
+    /// Tells the agent to wait.
     pub(super) fn announce(kmsg: &Kmsg) -> Self {
         let scan = fs::read_to_string(SCAN).is_ok_and(|how| how.trim() == "manual");
-        if (scan || modules::listed(Stage::Storage))
-            && let Err(error) = File::create(boot_disks::STORAGE_PENDING)
-        {
+        if let Err(error) = File::create(boot_disks::STORAGE_PENDING) {
             kmsg.warning(&format!("init: creating {}: {error}", boot_disks::STORAGE_PENDING));
         }
         Self { scan }
@@ -40,7 +38,7 @@ impl Pending {
         if self.scan {
             scan(kmsg);
         }
-        // Missing if there was nothing to wait for.
+        // Missing if it could not be created.
         let _ = fs::remove_file(boot_disks::STORAGE_PENDING);
     }
 }

@@ -18,6 +18,7 @@ mod reap;
 mod root;
 
 use std::ffi::OsString;
+use std::fs;
 use std::process::ExitCode;
 
 use kmsg::Kmsg;
@@ -77,8 +78,7 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, Error> {
     if options.writable_overlays {
         mounts::overlay_writable_directories()?;
     }
-    cgroups::mount(&kmsg)?;
-    loopback::bring_up(&kmsg);
+    mount_cgroups(&kmsg)?;
     kmsg.info("init: loading modules");
     modules::load(modules::Stage::Connect, &kmsg);
     kmsg.info("init: asking the host for entropy");
@@ -119,6 +119,16 @@ fn look_after(main: Pid, name: &[OsString], kmsg: &Kmsg) -> Result<ExitCode, Err
     Ok(ExitCode::from(status))
 }
 
+/// Mounts cgroups without the grace periods of RCU that the kernel takes its time for otherwise, 10 ms in all.
+fn mount_cgroups(kmsg: &Kmsg) -> Result<(), Error> {
+    const EXPEDITED: &str = "/sys/kernel/rcu_expedited";
+    // Fails on kernels that do without; then it takes the time it takes.
+    let _ = fs::write(EXPEDITED, "1");
+    let mounted = cgroups::mount(kmsg);
+    let _ = fs::write(EXPEDITED, "0");
+    Ok(mounted?)
+}
+
 /// Who goes on after the fork.
 enum Started {
     /// PID 1, with this child.
@@ -147,13 +157,17 @@ fn become_program(program: &[OsString], kmsg: Kmsg) -> ExitCode {
 
 /// What is not needed to answer the host is done by a child, while the main program already runs.
 fn prepare_the_rest(disks: &disks::Pending, kmsg: &Kmsg) {
-    match sys::fork_single_threaded() {
-        Ok(Some(_)) => {}
-        Ok(None) => {
-            disks.work_off(kmsg);
-            modules::load(modules::Stage::Later, kmsg);
-            std::process::exit(0);
-        }
+    let forked = sys::fork_single_threaded();
+    match forked {
+        Ok(Some(_)) => return,
+        // The agent first: on one processor they take turns.
+        Ok(None) => sys::be_nice(),
         Err(error) => kmsg.warning(&format!("init: forking the child for disks and modules: {error}")),
+    }
+    loopback::bring_up(kmsg);
+    disks.work_off(kmsg);
+    modules::load(modules::Stage::Later, kmsg);
+    if forked.is_ok() {
+        std::process::exit(0);
     }
 }

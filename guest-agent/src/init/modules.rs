@@ -34,11 +34,6 @@ impl Stage {
     }
 }
 
-/// Whether the image has modules for this stage.
-pub(super) fn listed(stage: Stage) -> bool {
-    boot_disks::directory().is_some_and(|directory| directory.join(stage.list()).exists())
-}
-
 /// Loads the modules of one stage. Failures go to the kernel log: a module may be for other hardware.
 pub(super) fn load(stage: Stage, kmsg: &Kmsg) {
     let Some(directory) = boot_disks::directory() else { return };

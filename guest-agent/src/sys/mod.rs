@@ -123,6 +123,12 @@ pub(crate) fn replace_environment(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) };
 }
 
+/// Lets every other process have the processor first.
+pub(crate) fn be_nice() {
+    // SAFETY: three numbers; a failure leaves the priority as it is.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
 /// Restores SIGPIPE's default and an empty signal mask in a child that is about to become another program:
 /// Rust ignores the one and our parents block signals, and both would be inherited.
 pub(crate) fn reset_signals() -> nix::Result<()> {
