@@ -17,7 +17,7 @@ use uvm_image::linuxkit::images::Images;
 use uvm_image::linuxkit::{files, load};
 
 use super::foreign::Foreign;
-use super::making::{Making, print, source_date_epoch};
+use super::making::{Making, print};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -140,7 +140,6 @@ impl Build {
                 images.platform.architecture
             );
         }
-        let latest = source_date_epoch()?;
         Ok(Options {
             directory: self.output,
             name: self.name.unwrap_or_else(|| load::output_name(&self.files)),
@@ -150,7 +149,6 @@ impl Build {
             sbom: self.making.sbom(),
             decompress_kernel: self.decompress_kernel,
             write: self.making.options(BTreeSet::new())?,
-            latest: latest.and_then(|latest| i64::try_from(latest).ok()),
             scratch: scratch.to_owned(),
             unfinished: unfinished.clone(),
         })

@@ -75,6 +75,8 @@ pub struct Wanted {
     pub dockerfile: bool,
     /// The list of what is in it.
     pub sbom: bool,
+    /// The user's `SOURCE_DATE_EPOCH`, for that list.
+    pub epoch: Option<i64>,
 }
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . ./\nENTRYPOINT [\"/bin/rc.init\"]\n";
@@ -153,7 +155,7 @@ impl Assembly {
             out.file(&origin("docker"), "Dockerfile", 0o644, DOCKERFILE.as_bytes())?;
         }
         if wanted.sbom {
-            let text = sbom::text(&self.parts());
+            let text = sbom::text(&self.parts(), wanted.epoch);
             out.file(&origin("sbom"), "sbom.spdx.json", 0o644, text.as_bytes())?;
         }
         Ok(())

@@ -151,7 +151,7 @@ impl Found {
             version: Some(self.image.digest.to_string()),
             ..Package::default()
         };
-        Part { package, documents: self.documents.clone() }
+        Part { package, linked: Vec::new(), documents: self.documents.clone() }
     }
 
     /// One of its blobs.
