@@ -7,7 +7,10 @@ use std::process::{Command, Output};
 
 use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use serde_json::{Value, json};
 
+#[path = "../src/linuxkit/tests/attest.rs"]
+mod attest;
 // The library's own tests pull from these as well.
 #[allow(dead_code)]
 #[path = "../../libs/oci/tests/registry/hub.rs"]
@@ -16,6 +19,7 @@ mod hub;
 #[path = "../../libs/oci/tests/registry/server.rs"]
 mod server;
 
+use attest::attest;
 use hub::{Hub, PASSWORD, USER, noise};
 use server::{Fault, Server};
 
@@ -57,18 +61,19 @@ impl Bench {
             .unwrap();
     }
 
-    /// Builds a root of the image called `name`.
+    /// Builds a root of the image called `name`, which is pulled.
     fn build(&self, name: &str) -> Output {
+        self.command(name, &["--pull", "--progress", "plain"]).output().unwrap()
+    }
+
+    /// The command that builds such a root.
+    fn command(&self, name: &str, more: &[&str]) -> Command {
         fs::write(self.path().join("x.yml"), format!("init: [\"{name}\"]\n")).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_uvm-build"))
-            .args(["build", "x.yml", "--pull", "-f", "tar", "--progress", "plain"])
-            .current_dir(self.path())
-            .env("LCOW_CACHE", self.path().join("kept"))
-            .env("DOCKER_CONFIG", self.path())
-            .env_remove("LINUXKIT_CACHE")
-            .env_remove("LINUXKIT_MIRROR")
-            .output()
-            .unwrap()
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
+        command.args(["build", "x.yml", "-f", "tar"]).args(more).current_dir(self.path());
+        command.env("LCOW_CACHE", self.path().join("kept")).env("DOCKER_CONFIG", self.path());
+        command.env_remove("LINUXKIT_CACHE").env_remove("LINUXKIT_MIRROR");
+        command
     }
 
     /// It succeeds; gives what it said.
@@ -157,4 +162,52 @@ fn a_wrong_digest_is_an_error_and_nothing_of_it_stays() {
     let stored = bench.path().join("kept/uvm-build/images/blobs/sha256").join(digest.replace("sha256:", ""));
     assert!(!stored.exists());
     bench.built(&server.name());
+}
+
+#[test]
+fn what_was_attested_of_pulled_images_is_listed() {
+    for account in [false, true] {
+        let Some(hub) = Hub::start(account) else { return };
+        let bench = Bench::new();
+        let layout = bench.path().join("layout");
+        attest(
+            &layout,
+            "docker.io/library/app:latest",
+            &json!({"packages": [{"SPDXID": "SPDXRef-m", "name": "musl"}]}),
+        );
+        hub.push(&layout, "latest", "me/app:v1");
+        bench.login(hub.address(), USER, PASSWORD);
+        let name = hub.name("me/app:v1");
+        let listed = |more: &[&str]| {
+            let output = bench.command(&name, more).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let tar = bench.path().join("x.tar");
+            let sbom =
+                Command::new("tar").arg("-xOf").arg(tar).arg("sbom.spdx.json").output().unwrap().stdout;
+            let document: Value = serde_json::from_slice(&sbom).unwrap();
+            assert_eq!(document["packages"][1]["name"], "musl", "{}", text(&output.stderr));
+            (sbom, text(&output.stderr))
+        };
+        let (pulled, said) = listed(&["--pull"]);
+        assert!(!said.contains("was attested"), "{said}");
+        assert_eq!(listed(&[]).0, pulled, "the same from what is kept");
+    }
+}
+
+#[test]
+fn an_attestation_that_is_not_what_it_should_be_is_an_error() {
+    let bench = Bench::new();
+    let layout = bench.path().join("layout");
+    attest(&layout, "docker.io/library/app:latest", &json!({"packages": []}));
+    let Some(hub) = Hub::start(false) else { return };
+    hub.push(&layout, "latest", "me/app:v1");
+    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(Result::unwrap);
+    let is_statement = |blob: &fs::DirEntry| text(&fs::read(blob.path()).unwrap()).contains("predicateType");
+    let statement = blobs.into_iter().find(is_statement).unwrap().file_name();
+    let digest = format!("sha256:{}", statement.to_string_lossy());
+    hub.damage(&digest, |blob| blob[20] ^= 1);
+    let name = hub.name("me/app:v1");
+    bench.refused(&name, &["cannot pull", &digest]);
+    let output = bench.command(&name, &["--pull", "--no-sbom"]).output().unwrap();
+    assert!(output.status.success(), "nobody asked for it: {}", text(&output.stderr));
 }

@@ -118,12 +118,14 @@ impl Build {
         for cache in &self.cache {
             fs::metadata(cache).with_context(|| format!("cannot use the cache {}", cache.display()))?;
         }
+        let cache = Cache::of_user()?;
         Ok(Images {
-            store: Cache::of_user()?.images()?,
+            store: cache.images()?,
             caches: self.cache.clone(),
             platform,
             registry,
             progress: self.making.progress(),
+            attested: if self.making.sbom() { Some(cache.attested()?) } else { None },
             scratch: Store::open(scratch)?,
         })
     }

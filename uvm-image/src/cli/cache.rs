@@ -270,8 +270,10 @@ fn clean(cache: &Cache, all: bool) -> Result<()> {
         cleaned => cleaned?,
     };
     let selections = if all { cache.forget_selections()? } else { 0 };
+    let digests: Vec<_> = store.list_whole()?.0.iter().map(|image| image.digest).collect();
+    let attested = cache.attested()?.retain(&digests)?;
     let Freed { files, bytes } = freed.unwrap_or_default();
-    let bytes = size(bytes + kernel_bytes + selections);
+    let bytes = size(bytes + kernel_bytes + selections + attested);
     println!("removed: {kernels} kernels, {files} files of images; {bytes} are free again");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::assemble::{AssembleError, Assembly, Wanted};
-use super::images::{Found, Images};
+use super::images::{Found, Images, path_of};
 use super::load::Loaded;
 use super::native::{self, Native, NativeError};
 use super::product::{self, Product, ProductError};
@@ -123,6 +123,9 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         told.warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
     }
     let mut assembly = Assembly::new(loaded, images)?;
+    if options.sbom {
+        told.warnings.extend(unlisted(&assembly));
+    }
     let mut staging = Staging::new(&options.directory, &options.unfinished)?;
     let ours: BTreeSet<Format> = options
         .outputs
@@ -252,6 +255,22 @@ fn not_run(assembly: &Assembly) -> Vec<String> {
         format!("{list} {name} is in the root, but guest-agent will not start it")
     };
     lists.iter().flat_map(|(list, items)| items.iter().map(move |item| line(list, item))).collect()
+}
+
+/// Images of which nobody says what is in them.
+fn unlisted(assembly: &Assembly) -> Option<String> {
+    let parts = assembly.parts();
+    let names: Vec<&str> = parts
+        .iter()
+        .filter(|part| part.documents.is_empty() && path_of(&part.package.name).is_none())
+        .map(|part| &part.package.name[..])
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the packages in {} are not in sbom.spdx.json: no list of them was attested (by BuildKit, in up to 64 MiB)",
+            names.join(", ")
+        )
+    })
 }
 
 fn attributes_lost(count: usize) -> Option<String> {

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod native;
 
+mod attest;
 mod behaviours;
 mod examples;
 mod layers;
@@ -122,6 +123,7 @@ impl Bench {
             platform: self.platform.clone(),
             registry: None,
             progress: crate::progress::Progress::default(),
+            attested: self.sbom.then(|| super::attestation::Kept::at(self.dir.path().join("attested"))),
             scratch: Store::open(self.dir.path().join("scratch"))?,
         };
         let outputs: BTreeSet<_> = outputs.iter().map(|name| name.parse().unwrap()).collect();
