@@ -6,6 +6,8 @@ mod native;
 mod attest;
 mod behaviours;
 mod examples;
+mod further;
+mod golden;
 mod layers;
 mod product;
 mod sbom;
