@@ -64,6 +64,7 @@ pub struct Installed {
 
 /// Copies the boot files in `from` to the folder `to`, all or none.
 pub fn install(from: &Path, to: &Path, unfinished: &Unfinished) -> Result<Installed, InstallError> {
+    fs::read_dir(from).map_err(|source| InstallError::Read { path: from.to_owned(), source })?;
     let missing = if from.join("rootfs.vhd").is_file() { root_missing(from)? } else { Vec::new() };
     let mut contents = Vec::new();
     for (name, sources, who) in NAMES {

@@ -45,11 +45,11 @@ impl Unfinished {
     pub fn directory(&self, prefix: &str, parent: &Path) -> io::Result<Directory> {
         sweep(prefix, parent);
         let mut held = self.hold();
-        let directory = TempDir::with_prefix_in(prefix, parent)?;
+        let directory = TempDir::with_prefix_in(prefix, parent).map_err(plain)?;
         let lock = lock(directory.path())?;
         held.0.paths.insert(directory.path().to_owned());
         drop(held);
-        Ok(Directory { _lock: lock, directory, unfinished: self.clone() })
+        Ok(Directory { _lock: lock, temporary: directory, unfinished: self.clone() })
     }
 
     /// Starts `command`, which ends with this program when that is interrupted, and all that it has started, too.
@@ -117,6 +117,14 @@ pub fn remove(path: &Path) -> io::Result<()> {
     result
 }
 
+/// `error` without the name of a directory that nobody has asked for.
+fn plain(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Other => error,
+        kind => kind.into(),
+    }
+}
+
 /// Locks the new directory `path`. The lock has its name only once it is locked: until then nobody takes it for a dead one.
 fn lock(path: &Path) -> io::Result<File> {
     let new = path.join("new");
@@ -146,20 +154,20 @@ fn sweep(prefix: &str, parent: &Path) {
 #[derive(Debug)]
 pub struct Directory {
     _lock: File,
-    directory: TempDir,
+    temporary: TempDir,
     unfinished: Unfinished,
 }
 
 impl Directory {
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        self.temporary.path()
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        self.unfinished.hold().0.paths.remove(self.directory.path());
+        self.unfinished.hold().0.paths.remove(self.temporary.path());
     }
 }
 

@@ -135,6 +135,9 @@ impl Build {
         if outputs.is_empty() {
             outputs.insert(Output::Ours(Format::Lcow));
         }
+        if let Some(name) = self.name.as_ref().filter(|name| name.is_empty() || name.contains(['/', '\\'])) {
+            bail!("--name {name:?} is no beginning of file names; -o names the directory");
+        }
         let ours = outputs.iter().any(|output| matches!(output, Output::Ours(_)));
         if ours && images.platform.architecture != "amd64" {
             bail!(

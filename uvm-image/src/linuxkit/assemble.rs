@@ -51,7 +51,7 @@ pub enum AssembleError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The stream cannot be written.
-    #[error("cannot collect files in a temporary file")]
+    #[error("cannot collect files in a temporary file in {}", std::env::temp_dir().display())]
     Write(#[from] io::Error),
 }
 

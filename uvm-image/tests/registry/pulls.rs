@@ -120,3 +120,27 @@ fn an_attestation_that_is_not_what_it_should_be_is_an_error() {
     let output = bench.command(&name, &["--pull", "--no-sbom"]).output().unwrap();
     assert!(output.status.success(), "nobody asked for it: {}", text(&output.stderr));
 }
+
+#[test]
+fn mirrors_are_asked_first_and_by_the_images_own_name() {
+    let Some(hub) = Hub::start(false) else { return };
+    let bench = Bench::new();
+    hub.push(&bench.path().join("layout"), "latest", "me/app:v1");
+    // A registry that nobody reaches: what is built comes from the mirror.
+    let mirror = format!("127.0.0.1:1=http://{}", hub.address());
+    let name = "127.0.0.1:1/me/app:v1";
+    for by_variable in [false, true] {
+        let mut command = bench.command(name, &["--pull"]);
+        if by_variable {
+            command.env("LINUXKIT_MIRROR", &mirror);
+        } else {
+            command.args(["--mirror", &mirror]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(name), "{}", text(&output.stderr));
+        fs::remove_dir_all(bench.path().join("kept")).unwrap();
+    }
+    let output = bench.command(name, &["--pull"]).output().unwrap();
+    assert!(text(&output.stderr).contains("cannot pull 127.0.0.1:1/me/app:v1"), "{}", text(&output.stderr));
+}
