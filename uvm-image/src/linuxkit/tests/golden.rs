@@ -42,7 +42,7 @@ impl Golden {
         self.line(&format!("- 0644 {prefix}etc/hosts"));
         self.line(&format!("l 0777 {prefix}etc/mtab -> /proc/mounts"));
         if machine {
-            self.line("l 0777 etc/resolv.conf -> /run/resolvconf/resolv.conf");
+            self.line(&format!("l 0777 {prefix}etc/resolv.conf -> /run/resolvconf/resolv.conf"));
         } else {
             self.line(&format!("- 0644 {prefix}etc/resolv.conf"));
         }
@@ -51,6 +51,19 @@ impl Golden {
 
     pub(super) fn init(&mut self, image: &str) -> &mut Self {
         self.root(image, "", true)
+    }
+
+    /// The volume `name` with the files of `image`, if it has one.
+    pub(super) fn volume(&mut self, name: &str, image: Option<&str>, readonly: bool) -> &mut Self {
+        let path = format!("containers/volumes/{name}");
+        self.directory(&format!("{path}/lower"));
+        if let Some(image) = image {
+            self.root(image, &format!("{path}/lower/"), true);
+        }
+        if !readonly {
+            self.directory(&format!("{path}/tmp"));
+        }
+        self.directory(&format!("{path}/merged"))
     }
 
     /// A container in the directory `path`; `image` unless an earlier one has its files.
