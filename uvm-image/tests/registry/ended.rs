@@ -1,7 +1,7 @@
 //! Builds that are ended while a layer is coming.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
@@ -14,11 +14,6 @@ const STALL: usize = 200_000;
 impl Bench {
     fn store(&self, part: &str) -> PathBuf {
         self.path().join("kept/uvm-build/images").join(part)
-    }
-
-    fn names(&self, directory: PathBuf) -> Vec<String> {
-        let entries = fs::read_dir(directory).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     /// Starts a build and comes back when so much of the layer is on the disk; the rest does not come.
@@ -37,8 +32,8 @@ impl Bench {
     /// The build has ended in the middle: there is no output and no whole blob of the layer.
     fn is_unfinished(&self) {
         let blob = self.digest().replace("sha256:", "");
-        assert!(!self.names(self.store("blobs/sha256")).contains(&blob));
-        let outputs = self.names(self.path().to_owned());
+        assert!(!names(&self.store("blobs/sha256")).contains(&blob));
+        let outputs = names(self.path());
         assert!(outputs.iter().all(|name| name != "x.tar" && !name.starts_with(".uvm-build")), "{outputs:?}");
     }
 
@@ -47,12 +42,17 @@ impl Bench {
         self.built(&server.name());
         let ranges: Vec<_> = server.asked(&self.layer()).into_iter().map(|asked| asked.range).collect();
         assert_eq!(ranges, [None, Some(STALL as u64)]);
-        assert_eq!(self.names(self.store("tmp")), [""; 0], "temporary files of the store");
-        assert_eq!(self.names(self.path().join("tmp")), [""; 0], "temporary directories");
+        assert_eq!(names(&self.store("tmp")), [""; 0], "temporary files of the store");
+        assert_eq!(names(&self.path().join("tmp")), [""; 0], "temporary directories");
         // Now it is here.
         self.built(&server.name());
         assert_eq!(server.asked(&self.layer()).len(), 2);
     }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 fn end(build: &mut Child, signal: &str) -> ExitStatus {
@@ -67,7 +67,7 @@ fn an_interrupted_pull_goes_on_where_it_was() {
         let server = Server::start(&bench.path().join("layout"));
         let mut build = bench.stalled(&server);
         assert_eq!(end(&mut build, signal).code(), Some(130));
-        assert_eq!(bench.names(bench.path().join("tmp")), [""; 0]);
+        assert_eq!(names(&bench.path().join("tmp")), [""; 0]);
         bench.is_unfinished();
         bench.goes_on(&server);
     }
@@ -79,7 +79,7 @@ fn a_killed_pull_goes_on_where_it_was() {
     let server = Server::start(&bench.path().join("layout"));
     let mut build = bench.stalled(&server);
     assert_eq!(end(&mut build, "-KILL").code(), None);
-    assert_eq!(bench.names(bench.path().join("tmp")).len(), 1, "nothing to clear up");
+    assert_eq!(names(&bench.path().join("tmp")).len(), 1, "nothing to clear up");
     bench.is_unfinished();
     bench.goes_on(&server);
 }
