@@ -29,7 +29,8 @@ impl Shown {
 /// Options of everything that makes boot files with the guest agent.
 #[derive(Debug, Args)]
 pub(super) struct Making {
-    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
+    /// The guest agent, a static x86-64 program; what is linked into it is read from FILE.linked.json [default: guest-agent
+    /// beside uvm-build]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
 

@@ -140,7 +140,10 @@ impl Kept {
             Err(source) => return Err(AttestationError::Read { path: self.dir.clone(), source }),
         };
         let mut freed = 0;
-        for path in entries.flatten().map(|entry| entry.path()).filter(|path| !kept.contains(path)) {
+        let documents = entries.flatten().map(|entry| entry.path());
+        // Others are being written.
+        let documents = documents.filter(|path| path.extension().is_some_and(|end| end == "json"));
+        for path in documents.filter(|path| !kept.contains(path)) {
             let size = path.metadata().map_or(0, |metadata| metadata.len());
             fs::remove_file(&path).map_err(|source| AttestationError::Write { path, source })?;
             freed += size;

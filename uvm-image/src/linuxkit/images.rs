@@ -1,13 +1,12 @@
 //! The images of a description: from caches, from the store, from registries, from directories and archives of files.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::fs::File;
+use std::io::{self, Read};
 use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::model::Descriptor;
@@ -17,6 +16,7 @@ use lcow_oci::{Digest, Platform, Reference, ReferenceError, Unfit};
 
 use serde_json::Value;
 
+use super::archive::archive_of;
 use super::attestation::{self, AttestationError, Kept};
 use crate::progress::{Progress, Task, Unit};
 use crate::sbom::{Package, Part};
@@ -295,49 +295,4 @@ impl Observer for Pulling {
         let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
         self.0.say(&format!("uvm-build: {text}; trying again in {:.1} s", pause.as_secs_f64()));
     }
-}
-
-/// What is in `directory` as a tar in a temporary file, at its beginning.
-fn archive_of(directory: &Path) -> io::Result<File> {
-    let mut archive = Writer::new(io::BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
-    add_directory(directory, "", &mut archive)?;
-    let mut file = archive.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// Adds what is in `directory` as `prefix/…`, sorted by name; everything belongs to root.
-fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<impl io::Write>) -> io::Result<()> {
-    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let metadata = fs::symlink_metadata(entry.path())?;
-        let mode = mode_of(&metadata);
-        if metadata.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            archive.append(&Entry::symlink(name, target.to_string_lossy().as_bytes()), io::empty())?;
-        } else if metadata.is_dir() {
-            archive.append(&Entry::directory(name.clone(), mode), io::empty())?;
-            add_directory(&entry.path(), &format!("{name}/"), archive)?;
-        } else if metadata.is_file() {
-            archive.append(&Entry::file(name, mode, metadata.len()), File::open(entry.path())?)?;
-        } else {
-            let reason = format!("{}: neither file, directory nor link", entry.path().display());
-            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn mode_of(metadata: &fs::Metadata) -> u16 {
-    use std::os::unix::fs::PermissionsExt;
-    u16::try_from(metadata.permissions().mode() & 0o7777).unwrap_or(0o644)
-}
-
-/// Where files have no permissions, all can be executed.
-#[cfg(not(unix))]
-fn mode_of(_: &fs::Metadata) -> u16 {
-    0o755
 }
