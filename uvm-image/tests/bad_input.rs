@@ -94,6 +94,12 @@ const OTHERS: &[Case] = &[
     (&["inspect", "binary"], 1, &["binary is no kernel, initrd or disk"]),
     (&["install", "absent", "--to", "to"], 1, &["cannot read absent: No such file"]),
     (&["install", "directory", "--to", "to"], 1, &["directory has no kernel", "uvm-build default -o DIR"]),
+    (
+        &["inspect", "garbage"],
+        1,
+        &["garbage/initrd.img is no kernel, initrd", "garbage/kernel is no kernel, initrd"],
+    ),
+    (&["install", "garbage", "--to", "to"], 1, &["garbage/kernel is no kernel that a host could start"]),
     (&["cache", "import", "absent"], 1, &["absent: No such file"]),
     (&["cache", "import", "binary"], 1, &["binary is not a proper tar archive"]),
     (&["cache", "import", "-"], 1, &["not a proper tar archive"]),
@@ -107,7 +113,7 @@ struct Bench(tempfile::TempDir);
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["directory", "kernel"] {
+        for name in ["directory", "garbage", "kernel"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         for (name, text) in [
@@ -120,6 +126,8 @@ impl Bench {
             ("key.yml", "init: []\ninitt: []\n"),
             ("kernel.yml", "kernel: {image: \"dir:kernel\", tar: none}\n"),
             ("kernel/kernel", ""),
+            ("garbage/kernel", "junk"),
+            ("garbage/initrd.img", "junk"),
             ("image.yml", "init: [x]\n"),
             ("arm.yml", "init: [arm]\n"),
         ] {

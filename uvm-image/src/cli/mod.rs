@@ -49,7 +49,7 @@ impl Cli {
             Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Cache(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
-            Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Inspect(command) => command.run(),
             Command::Completions(command) => {
                 command.run();
                 Ok(ExitCode::SUCCESS)
