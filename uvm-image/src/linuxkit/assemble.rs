@@ -111,10 +111,11 @@ impl Assembly {
         Ok(Self { loaded, kernel, images, ids, volumes })
     }
 
-    /// All images, that of the kernel first.
+    /// All images, each once, that of the kernel first.
     pub fn parts(&self) -> Vec<Part> {
-        let kernel = self.kernel.iter().map(|kernel| kernel.part.clone());
-        kernel.chain(self.images().map(Found::part)).collect()
+        let kernel = self.kernel.as_ref();
+        let others = self.images().filter(|found| kernel.is_none_or(|kernel| kernel.image != found.name));
+        kernel.map(|kernel| kernel.part.clone()).into_iter().chain(others.map(Found::part)).collect()
     }
 
     /// The images, by the names the description has for them.

@@ -65,3 +65,12 @@ fn a_damaged_attestation_is_told() {
     bench.sbom = false;
     bench.build("init: [i]\n", &["tar"]).unwrap();
 }
+
+#[test]
+fn every_part_is_listed_once() {
+    let mut bench = Bench::new(vec![kernel(BOTH)]);
+    bench.sbom = true;
+    let text = "kernel: {image: k, tar: none}\ninit: [k]\nservices: [{name: s, image: k}]\n";
+    bench.build(text, &["lcow"]).unwrap();
+    assert_eq!(names(&bench.read("sbom.spdx.json")), ["linux", "guest-agent", "docker.io/library/k:latest"]);
+}
