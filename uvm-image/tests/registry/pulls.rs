@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use lcow_oci::Digest;
 use serde_json::{Value, json};
 
 use crate::attest::attest;
@@ -143,4 +144,38 @@ fn mirrors_are_asked_first_and_by_the_images_own_name() {
     }
     let output = bench.command(name, &["--pull"]).output().unwrap();
     assert!(text(&output.stderr).contains("cannot pull 127.0.0.1:1/me/app:v1"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_list_that_is_too_large_is_left_alone() {
+    let bench = Bench::new();
+    let layout = bench.path().join("layout");
+    attest(&layout, "docker.io/library/app:latest", &json!({"packages": []}));
+    let blob = |digest: &Value| {
+        let name = digest.as_str().unwrap().replace("sha256:", "");
+        fs::read(layout.join("blobs/sha256").join(name)).unwrap()
+    };
+    let json = |bytes: &[u8]| -> Value { serde_json::from_slice(bytes).unwrap() };
+    let server = Server::start(&layout);
+    let put = |name: &str, document: &[u8]| {
+        let kind = json(document)["mediaType"].as_str().unwrap().to_owned();
+        server.replace(&format!("/v2/app/manifests/{name}"), &kind, document);
+    };
+    let bytes = |document: &Value| serde_json::to_vec(document).unwrap();
+    let digest_of = |document: &Value| Digest::of(&bytes(document)).to_string();
+    // The same documents, but for the length that is promised.
+    let mut index =
+        json(&blob(&json(&fs::read(layout.join("index.json")).unwrap())["manifests"][0]["digest"]));
+    let mut about = json(&blob(&index["manifests"][1]["digest"]));
+    about["layers"][0]["size"] = (65_u64 << 20).into();
+    index["manifests"][1]["digest"] = digest_of(&about).into();
+    let image = &index["manifests"][0]["digest"];
+    put(image.as_str().unwrap(), &blob(image));
+    put(&digest_of(&about), &bytes(&about));
+    put(&digest_of(&index), &bytes(&index));
+    put("v1", &bytes(&index));
+    let said = bench.built(&server.name());
+    assert!(said.contains("not in sbom.spdx.json: no list of them was attested"), "{said}");
+    assert_eq!(server.asked(&digest_of(&about)).len(), 1);
+    assert_eq!(server.asked(about["layers"][0]["digest"].as_str().unwrap()), []);
 }
