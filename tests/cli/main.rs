@@ -6,6 +6,7 @@ mod boot_files;
 mod containers;
 mod descriptions;
 mod disks;
+mod documented;
 mod home;
 // Also what the library's own tests pull from.
 #[path = "../../libs/oci/tests/registry/hub.rs"]
@@ -82,7 +83,9 @@ fn main() -> anyhow::Result<()> {
         let ignored = !(if test.boots { can_boot } else { can_run });
         Trial::test(format!("{suite}::{}", test.name), run).with_ignored_flag(ignored)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let mut trials: Vec<Trial> = trials.collect();
+    trials.push(documented::trial(&trials));
+    let conclusion = libtest_mimic::run(&arguments, trials);
     drop(home);
     conclusion.exit();
 }

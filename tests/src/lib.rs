@@ -6,6 +6,7 @@ pub mod debian;
 pub mod foreign;
 pub mod image;
 mod lab;
+pub mod named;
 pub mod plan9;
 pub mod suite;
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError, selection_key};
+use crate::formats::documents::documents;
 use crate::formats::write::{self, FormatError, Output};
 use crate::hex::hex;
 use crate::initrd::agent::{Agent, AgentError};
@@ -131,12 +132,14 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let mut files = write::files(&kernel, &tree, &options.write)?;
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
-    let report = report(&kernel, &agent, busybox.as_ref(), &files);
-    files.push(Output { name: "versions.txt", bytes: versions.into_bytes() });
-    if options.sbom {
-        let parts = parts(&source, &kernel, &agent, busybox.as_ref(), options)?;
-        files.push(Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
-    }
+    let mut report = report(&kernel, &agent, busybox.as_ref(), &files);
+    let parts = if options.sbom {
+        report.warnings.extend(write::unlisted(Some(&agent)));
+        Some(parts(&source, &kernel, &agent, busybox.as_ref(), options)?)
+    } else {
+        None
+    };
+    files.extend(documents(versions, parts.as_deref(), options.write.epoch));
     let mut staging = Staging::new(&options.output, &options.unfinished)?;
     staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
     staging.finish()?;
@@ -223,100 +226,4 @@ fn select(source: &Path, cache: &Cache) -> Result<Selection, BuildError> {
 }
 
 #[cfg(test)]
-mod tests {
-
-    use super::*;
-    use crate::compression::Compression;
-    use crate::testing;
-
-    const CONFIG: &[u8] =
-        b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_LZ4=y\nCONFIG_BLK_DEV_SD=y\nCONFIG_OVERLAY_FS=y\n";
-
-    /// A directory with a cache that holds a kernel package, and an agent.
-    struct Bench {
-        dir: tempfile::TempDir,
-        cache: Cache,
-        options: Options,
-    }
-
-    fn bench(config: &[u8]) -> Bench {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = dir.path().join("cache");
-        fs::create_dir(&cache).unwrap();
-        let package = testing::deb(&[
-            ("boot/vmlinuz-6.1.0", &testing::xz_bzimage("6.1.0", &testing::vmlinux(true))),
-            ("boot/config-6.1.0", config),
-            ("lib/modules/6.1.0/kernel/fs/ext4.ko", &testing::module(&["softdep=pre: crypto-crc32c"])),
-            ("lib/modules/6.1.0/kernel/crypto/crc32c_generic.ko", &testing::module(&["alias=crypto-crc32c"])),
-            ("lib/modules/6.1.0/kernel/sound/snd.ko", &testing::module(&[])),
-        ]);
-        fs::write(cache.join("linux-image-6.1.0_6.1-1_amd64.deb"), package).unwrap();
-        let agent = dir.path().join("guest-agent");
-        fs::write(&agent, testing::static_program()).unwrap();
-        let output = dir.path().join("boot");
-        let write = write::Options::default();
-        let options = Options {
-            output,
-            kernel: KernelSource::Debian,
-            agent,
-            debug: false,
-            write,
-            sbom: true,
-            unfinished: Unfinished::default(),
-            progress: Progress::default(),
-        };
-        Bench { cache: Cache::at(cache), options, dir }
-    }
-
-    #[test]
-    fn makes_all_boot_files_the_same_every_time() {
-        let bench = bench(CONFIG);
-        let read = |name: &str| fs::read(bench.options.output.join(name)).unwrap();
-        default(&bench.options, &bench.cache).unwrap();
-        assert_eq!(read("kernel"), read("bootx64.efi"));
-        assert_eq!(read("vmlinux"), testing::vmlinux(true));
-        let sums = String::from_utf8(read("SHA256SUMS")).unwrap();
-        assert_eq!(sums.lines().count(), 6, "{sums}");
-        assert!(String::from_utf8(read("versions.txt")).unwrap().contains("kernel-pvh=yes\nmodules=2\n"));
-        let sbom: serde_json::Value = serde_json::from_slice(&read("sbom.spdx.json")).unwrap();
-        let names: Vec<&str> =
-            sbom["packages"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["linux", "guest-agent", "linux-image-6.1.0"]);
-        assert_eq!(sbom["packages"][2]["versionInfo"], "6.1-1");
-        let sum = sums.lines().find(|line| line.ends_with("  kernel")).unwrap().split(' ').next().unwrap();
-        assert_eq!(sbom["packages"][0]["checksums"][0]["checksumValue"], sum);
-        let first = read("initrd.img");
-        let archive = Compression::Lz4Legacy.decompress(&first).unwrap();
-        let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(has("lib/modules/6.1.0/kernel/crypto/crc32c_generic.ko"));
-        assert!(has("kernel/crypto/crc32c_generic.ko\nkernel/fs/ext4.ko\n"));
-        assert!(!has("snd.ko"));
-
-        // From the cache now, and then anew.
-        default(&bench.options, &bench.cache).unwrap();
-        assert!(read("initrd.img") == first);
-        fs::remove_dir_all(bench.dir.path().join("cache/uvm-build")).unwrap();
-        default(&bench.options, &bench.cache).unwrap();
-        assert!(read("initrd.img") == first);
-    }
-
-    #[test]
-    fn bad_input_leaves_nothing() {
-        let no_overlay = String::from_utf8_lossy(CONFIG).replace("CONFIG_OVERLAY_FS", "CONFIG_OTHER");
-        let no_initrd = String::from_utf8_lossy(CONFIG).replace("CONFIG_RD_LZ4", "CONFIG_RD_XZ");
-        for (config, expected) in [(no_overlay, "neither a module overlay"), (no_initrd, "CONFIG_RD_LZ4")] {
-            let bench = bench(config.as_bytes());
-            let error = anyhow::Error::from(default(&bench.options, &bench.cache).unwrap_err());
-            assert!(format!("{error:#}").contains(expected), "{error:#}");
-            assert!(!bench.options.output.exists());
-        }
-        let mut bench = bench(CONFIG);
-        bench.options.kernel = KernelSource::Path(bench.dir.path().join("absent.deb"));
-        let error = default(&bench.options, &bench.cache).unwrap_err().to_string();
-        assert!(error.contains("cannot read the kernel") && error.contains("absent.deb"), "{error}");
-        fs::write(&bench.options.agent, "#!/bin/sh\n").unwrap();
-        let error = default(&bench.options, &bench.cache).unwrap_err().to_string();
-        assert!(error.contains("cannot be the guest agent"), "{error}");
-        assert!(!bench.options.output.exists());
-    }
-}
+mod tests;

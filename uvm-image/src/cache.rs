@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::debian_version;
 use crate::hex::hex;
 use crate::kernel::build::Kernels;
+use crate::linuxkit::attestation::Kept;
 use crate::modules::table::Root;
 use crate::selection::Selection;
 
@@ -104,6 +105,11 @@ impl Cache {
     /// The images that descriptions were built of; made if need be.
     pub fn images(&self) -> Result<Store, CacheError> {
         Ok(Store::open(self.work_dir()?.join("images"))?)
+    }
+
+    /// What others say is in these images.
+    pub fn attested(&self) -> Result<Kept, CacheError> {
+        Ok(Kept::at(self.work_dir()?.join("attested")))
     }
 
     /// Removes all selections; gives their bytes.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::formats::root_options::{self, Missing, Wanted};
 use crate::interrupt::Unfinished;
+use crate::kernel::bzimage::{self, BzImageError};
 use crate::kernel::{self, KernelError};
 use crate::outputs::{OutputError, Staging};
 
@@ -33,6 +34,14 @@ pub enum InstallError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// What is called a kernel is none.
+    #[error("{} is no kernel that a host could start", path.display())]
+    NoKernel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BzImageError,
     },
     /// The kernel cannot be read.
     #[error(transparent)]
@@ -64,6 +73,7 @@ pub struct Installed {
 
 /// Copies the boot files in `from` to the folder `to`, all or none.
 pub fn install(from: &Path, to: &Path, unfinished: &Unfinished) -> Result<Installed, InstallError> {
+    fs::read_dir(from).map_err(|source| InstallError::Read { path: from.to_owned(), source })?;
     let missing = if from.join("rootfs.vhd").is_file() { root_missing(from)? } else { Vec::new() };
     let mut contents = Vec::new();
     for (name, sources, who) in NAMES {
@@ -75,6 +85,10 @@ pub fn install(from: &Path, to: &Path, unfinished: &Unfinished) -> Result<Instal
     let has = |wanted: &str| contents.iter().any(|(name, ..)| *name == wanted);
     if !has("kernel") || !(has("initrd.img") || has("rootfs.vhd")) {
         return Err(InstallError::Incomplete(from.to_owned()));
+    }
+    for (name, bytes, _) in contents.iter().filter(|(name, ..)| *name == "kernel") {
+        let path = from.join(name);
+        bzimage::release(bytes).map_err(|source| InstallError::NoKernel { path, source })?;
     }
     let mode = if has("rootfs.vhd") { Mode::RootfsVhd } else { Mode::Initrd };
     let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes, _)| (*name, &bytes[..])).collect();

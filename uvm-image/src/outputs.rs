@@ -36,6 +36,11 @@ impl Staging {
         let exists = directory.is_dir();
         let parent = if exists { directory } else { parent_of(directory) };
         let fault = |source| OutputError { path: directory.to_owned(), source };
+        // Said before anything takes time, and of the file that is in the way.
+        let there = directory.ancestors().find(|path| path.exists());
+        if let Some(path) = there.filter(|path| !path.is_dir()) {
+            return Err(OutputError { path: path.to_owned(), source: io::ErrorKind::NotADirectory.into() });
+        }
         fs::create_dir_all(parent).map_err(fault)?;
         let new = unfinished.directory(".uvm-build-", parent).map_err(fault)?;
         fs::create_dir(new.path().join(FILES)).map_err(fault)?;

@@ -22,7 +22,7 @@ pub enum Style {
     /// Nothing.
     Quiet,
     /// A line `{"task":…,"done":…,"total":…}` now and then; `total` is null when unknown, and the last line of a task
-    /// has `"finished":true`.
+    /// has `"finished":true`. Besides, `{"task":…,"message":…}` where people should know something.
     Json,
 }
 
@@ -131,12 +131,13 @@ impl Task {
         }
     }
 
-    /// Something people should know while it goes on, in a line of its own. JSON lines hold numbers only.
+    /// Something people should know while it goes on, in a line of its own; in JSON lines it is the `message` of the task.
     pub fn say(&self, line: &str) {
         match &*self.sink {
-            Sink::Nothing | Sink::Json(_) => {}
+            Sink::Nothing => {}
             Sink::Bar(bar) => bar.println(line),
             Sink::Plain(_) => eprintln!("{line}"),
+            Sink::Json(task) => task.lock().unwrap_or_else(PoisonError::into_inner).say(line),
         }
     }
 
@@ -219,6 +220,11 @@ impl JsonTask {
     fn tell(&self, finished: bool) {
         // Nobody is hurt when nobody listens.
         let _ = writeln!(io::stderr(), "{}", self.line(finished));
+    }
+
+    fn say(&self, message: &str) {
+        let line = serde_json::json!({"task": self.name, "message": message});
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     fn line(&self, finished: bool) -> String {

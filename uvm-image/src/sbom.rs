@@ -1,15 +1,16 @@
 //! What is in boot files, as SPDX 2.3 (spdx.github.io/spdx-spec/v2.3). The same contents give the same document: its
-//! namespace is derived from them, its time is LinuxKit's.
+//! namespace is derived from them, its time is `SOURCE_DATE_EPOCH` or LinuxKit's.
 
 use std::path::Path;
 
+use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 
-/// When every document was made: the time of everything that LinuxKit makes.
-const CREATED: &str = "2017-04-18T16:30:00Z";
+/// When every document was made for which nobody says: the time of everything that LinuxKit makes (2017-04-18T16:30:00Z).
+const CREATED: i64 = 1_492_533_000;
 
 /// Something that is in boot files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Package {
     pub sha256: Option<String>,
     /// Its place among all software (github.com/package-url/purl-spec).
     pub url: Option<String>,
+    /// The terms it comes under, as an SPDX expression.
+    pub license: Option<String>,
     /// What else is known of where it comes from.
     pub source: Option<String>,
 }
@@ -30,7 +33,7 @@ impl Package {
     /// The file `bytes`, which is the program `name`.
     pub fn of_file(name: &str, version: Option<String>, bytes: &[u8]) -> Self {
         let sha256 = Some(hex(&Sha256::digest(bytes)));
-        Self { name: name.to_owned(), version, sha256, url: None, source: None }
+        Self { name: name.to_owned(), version, sha256, ..Self::default() }
     }
 
     /// The Debian package whose file is called `file` (`NAME_VERSION_ARCHITECTURE.deb`); `None` for other names.
@@ -72,6 +75,9 @@ impl Package {
         if let Some(url) = &self.url {
             package["externalRefs"] = json!([{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": url}]);
         }
+        if let Some(license) = &self.license {
+            package["licenseDeclared"] = license.as_str().into();
+        }
         if let Some(source) = &self.source {
             package["sourceInfo"] = source.as_str().into();
         }
@@ -84,23 +90,29 @@ impl Package {
 pub struct Part {
     /// It.
     pub package: Package,
+    /// What is linked into it.
+    pub linked: Vec<Package>,
     /// SPDX documents about it.
     pub documents: Vec<Value>,
 }
 
 impl From<Package> for Part {
     fn from(package: Package) -> Self {
-        Self { package, documents: Vec::new() }
+        Self { package, ..Self::default() }
     }
 }
 
-/// The document for `parts`.
-pub fn text(parts: &[Part]) -> String {
+/// The document for `parts`, made at `epoch` (seconds since 1970), the user's `SOURCE_DATE_EPOCH`.
+pub fn text(parts: &[Part], epoch: Option<i64>) -> String {
     let mut lists = Lists::default();
     for part in parts {
         let id = part.package.id();
         lists.packages.push(part.package.to_json());
         lists.relationships.push(relationship("SPDXRef-DOCUMENT", "DESCRIBES", &id));
+        for linked in &part.linked {
+            lists.packages.push(linked.to_json());
+            lists.relationships.push(relationship(&id, "STATIC_LINK", &linked.id()));
+        }
         for document in &part.documents {
             lists.merge(document, &id);
         }
@@ -111,7 +123,7 @@ pub fn text(parts: &[Part]) -> String {
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": "sbom",
-        "creationInfo": {"created": CREATED, "creators": ["Organization: LinuxKit", "Tool: uvm-build"]},
+        "creationInfo": {"created": created(epoch), "creators": ["Organization: LinuxKit", "Tool: uvm-build"]},
         "packages": packages,
         "relationships": relationships,
     });
@@ -121,6 +133,11 @@ pub fn text(parts: &[Part]) -> String {
     let content = hex(&Sha256::digest(document.to_string()));
     document["documentNamespace"] = format!("https://linuxkit.io/spdxdocs/{content}").into();
     format!("{document:#}\n")
+}
+
+fn created(epoch: Option<i64>) -> String {
+    let time = DateTime::from_timestamp(epoch.unwrap_or(CREATED), 0).unwrap_or_default();
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[derive(Default)]
@@ -192,9 +209,10 @@ mod tests {
         });
         let part = |name: &str| Part {
             package: Package { name: name.into(), ..Package::default() },
+            linked: Vec::new(),
             documents: vec![inner.clone()],
         };
-        let text = text(&[part("one"), part("two")]);
+        let text = text(&[part("one"), part("two")], None);
         let document: Value = serde_json::from_str(&text).unwrap();
         let ids: Vec<&str> =
             document["packages"].as_array().unwrap().iter().map(|p| p["SPDXID"].as_str().unwrap()).collect();
@@ -207,7 +225,42 @@ mod tests {
             }
         }
         assert_eq!(document["files"].as_array().unwrap().len(), 2);
-        assert_eq!(super::text(&[part("one"), part("two")]), text);
-        assert_ne!(super::text(&[part("two"), part("one")]), text);
+        assert_eq!(super::text(&[part("one"), part("two")], None), text);
+        assert_ne!(super::text(&[part("two"), part("one")], None), text);
+    }
+
+    #[test]
+    fn linked_libraries_are_part_of_their_program() {
+        let package = |name: &str, license: Option<&str>| Package {
+            name: name.into(),
+            version: Some("1.0".into()),
+            license: license.map(str::to_owned),
+            ..Package::default()
+        };
+        let linked = vec![package("libc", Some("MIT OR Apache-2.0")), package("odd", None)];
+        let part = Part { linked, ..package("agent", None).into() };
+        let document: Value = serde_json::from_str(&text(&[part], None)).unwrap();
+        let packages = document["packages"].as_array().unwrap();
+        assert_eq!(packages[1]["licenseDeclared"], "MIT OR Apache-2.0");
+        assert_eq!(packages[2].get("licenseDeclared"), None);
+        let ids: Vec<&str> = packages.iter().map(|package| package["SPDXID"].as_str().unwrap()).collect();
+        let relations = document["relationships"].as_array().unwrap();
+        let has = |from: &str, kind: &str, to: &str| relations.contains(&relationship(from, kind, to));
+        assert!(has("SPDXRef-DOCUMENT", "DESCRIBES", ids[0]) && relations.len() == 3, "{relations:?}");
+        assert!(has(ids[0], "STATIC_LINK", ids[1]) && has(ids[0], "STATIC_LINK", ids[2]), "{relations:?}");
+    }
+
+    #[test]
+    fn only_the_time_and_the_name_follow_source_date_epoch() {
+        let at =
+            |epoch| -> Value { serde_json::from_str(&text(&[Package::default().into()], epoch)).unwrap() };
+        let mut documents = [at(None), at(Some(0)), at(Some(1_700_000_000))];
+        let times = documents.each_ref().map(|document| document["creationInfo"]["created"].clone());
+        assert_eq!(times, ["2017-04-18T16:30:00Z", "1970-01-01T00:00:00Z", "2023-11-14T22:13:20Z"]);
+        for document in &mut documents {
+            document["creationInfo"]["created"].take();
+            assert!(document["documentNamespace"].take().is_string());
+        }
+        assert!(documents[0] == documents[1] && documents[1] == documents[2]);
     }
 }

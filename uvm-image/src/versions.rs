@@ -38,7 +38,7 @@ mod tests {
     fn says_what_is_inside() {
         let kernel =
             Selection { release: "6.1.0".into(), vmlinux: vec![1], pvh: true, ..Selection::default() };
-        let agent = Agent { bytes: b"abc".to_vec(), version: Some("0.2.0".into()) };
+        let agent = Agent { bytes: b"abc".to_vec(), version: Some("0.2.0".into()), linked: None };
         let text = text(&kernel, &agent, "linux-image.deb", false);
         for line in [
             "kernel=6.1.0",

@@ -1,6 +1,8 @@
 //! `uvm-build cache` as people call it; archives come from and go to another tool.
 
 use std::fs::{self, File};
+#[cfg(unix)]
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -177,4 +179,21 @@ fn mistakes_are_explained() {
     bench.well(&["import", "layout"]);
     bench.refused(&["export", "me/app:1", "-o", "no/such/out.tar"], "no/such/out.tar");
     assert_eq!(bench.cache(&["import", "--platform", "linux", "layout"]).status.code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_import_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let mut import = bench.command(&["cache", "import", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    // More than a pipe holds: when it has been taken, some of it is in a file.
+    import.stdin.as_mut().unwrap().write_all(&vec![0; 1 << 20]).unwrap();
+    let kept = || {
+        let entries = fs::read_dir(bench.path().join("kept/uvm-build")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept().len(), 2, "nothing to leave behind");
+    assert!(Command::new("kill").args(["-INT", &import.id().to_string()]).status().unwrap().success());
+    assert_eq!(import.wait().unwrap().code(), Some(130));
+    assert_eq!(kept(), ["images"]);
 }

@@ -183,3 +183,113 @@ fn what_linuxkit_has_and_we_do_not_is_refused_by_name() {
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something was written");
 }
+
+#[cfg(unix)]
+#[test]
+fn files_of_the_machine_are_relative_to_where_one_stands() {
+    // As in containerd-debug: a program's settings come from a file beside the one who builds, not beside the description.
+    let dir = tempfile::tempdir().unwrap();
+    let mut layer = LayerBuilder::new();
+    layer.file("usr/bin/containerd", 0o755, b"#!");
+    described(dir.path(), layer, "");
+    fs::create_dir(dir.path().join("descriptions")).unwrap();
+    let description = "init: [x]\nfiles: [{path: etc/containerd/runtime-config.toml, source: config.toml, mode: \"0644\"}]\n";
+    fs::write(dir.path().join("descriptions/containerd-debug.yml"), description).unwrap();
+    fs::write(dir.path().join("config.toml"), "level = \"debug\"\n").unwrap();
+    fs::write(dir.path().join("descriptions/config.toml"), "not this one").unwrap();
+    let words = ["descriptions/containerd-debug.yml", "-f", "tar", "--cache", "cache", "--no-sbom"];
+    let output = uvm_build(dir.path(), &words);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let tar = |words: &[&str]| {
+        let output =
+            Command::new("tar").args(words).arg("containerd-debug.tar").current_dir(dir.path()).output();
+        text(&output.unwrap().stdout)
+    };
+    let lines: Vec<String> = tar(&["--numeric-owner", "--utc", "-tvf"])
+        .lines()
+        .map(|line| {
+            line.split_whitespace()
+                .enumerate()
+                .filter(|(at, _)| *at != 2)
+                .map(|(_, word)| word)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    // What the image has keeps its time; everything else is of LinuxKit's.
+    let made = |line: &str| line.replace("TIME", "2017-04-18 16:30");
+    let mut expected = vec![lines[0].clone()];
+    expected.extend(
+        [
+            "drwxr-xr-x 0/0 TIME dev",
+            "drwxr-xr-x 0/0 TIME dev/pts",
+            "drwxr-xr-x 0/0 TIME dev/shm",
+            "drwxr-xr-x 0/0 TIME etc",
+            "-rw-r--r-- 0/0 TIME etc/hosts",
+            "lrwxrwxrwx 0/0 TIME etc/mtab -> /proc/mounts",
+            "lrwxrwxrwx 0/0 TIME etc/resolv.conf -> /run/resolvconf/resolv.conf",
+            "drwxr-xr-x 0/0 TIME proc",
+            "drwxr-xr-x 0/0 TIME sys",
+            "drwxr-xr-x 0/0 TIME etc/containerd",
+            "-rw-r--r-- 0/0 TIME etc/containerd/runtime-config.toml",
+        ]
+        .map(made),
+    );
+    assert!(
+        lines[0].starts_with("-rwxr-xr-x 0/0") && lines[0].ends_with(" usr/bin/containerd"),
+        "{lines:#?}"
+    );
+    assert_eq!(lines, expected);
+    let config = Command::new("tar")
+        .args(["-xOf", "containerd-debug.tar", "etc/containerd/runtime-config.toml"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(text(&config.stdout), "level = \"debug\"\n");
+    // Without it there is nothing, unless it may be missing.
+    fs::remove_file(dir.path().join("config.toml")).unwrap();
+    let said = text(&uvm_build(dir.path(), &words).stderr);
+    assert!(said.contains("cannot read its source config.toml"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn source_date_epoch_is_the_latest_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut layer = LayerBuilder::new();
+    layer.file("bin/x", 0o755, b"x");
+    described(dir.path(), layer, "init: [x]\nfiles: [{path: a, contents: b}]\n");
+    let built = |epoch: &str| {
+        let mut build = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
+        build.args(["build", "x.yml", "-f", "tar", "--cache", "cache"]).current_dir(dir.path());
+        let output = build
+            .env("LCOW_CACHE", dir.path().join("kept"))
+            .env("SOURCE_DATE_EPOCH", epoch)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let tar = |words: &[&str]| {
+            text(&Command::new("tar").args(words).current_dir(dir.path()).output().unwrap().stdout)
+        };
+        let sbom: serde_json::Value =
+            serde_json::from_str(&tar(&["-xOf", "x.tar", "sbom.spdx.json"])).unwrap();
+        let bytes = fs::read(dir.path().join("x.tar")).unwrap();
+        (tar(&["--utc", "--full-time", "-tvf", "x.tar"]), sbom, bytes)
+    };
+    let (early, mut early_sbom, bytes) = built("1000");
+    assert!(
+        early
+            .lines()
+            .all(|line| line.contains(" 1970-01-01 00:16:40 ") || line.contains(" 1970-01-01 00:00:00 ")),
+        "{early}"
+    );
+    assert_eq!(early_sbom["creationInfo"]["created"], "1970-01-01T00:16:40Z");
+    assert!(built("1000").2 == bytes, "the same time, other bytes");
+    let (late, mut late_sbom, _) = built("2000000000");
+    assert_eq!(early.replace("1970-01-01 00:16:40", "2017-04-18 16:30:00"), late);
+    for sbom in [&mut early_sbom, &mut late_sbom] {
+        sbom["creationInfo"]["created"].take();
+        sbom["documentNamespace"].take();
+    }
+    assert_eq!(early_sbom, late_sbom);
+}

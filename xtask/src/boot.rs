@@ -57,7 +57,9 @@ pub(crate) fn make(dist: &Path, kind: Kind) -> Result<PathBuf> {
 
 /// What boot files are made of, as text: a line for each file with its size and age.
 fn inputs(dist: &Path) -> String {
-    let mut files = vec![dist.join("uvm-build"), dist.join("guest-agent"), PathBuf::from("/bin/busybox")];
+    let own = ["uvm-build", "guest-agent", "guest-agent.linked.json"].map(|name| dist.join(name));
+    let mut files = vec![PathBuf::from("/bin/busybox")];
+    files.extend(own);
     if let Ok(cache) = places::cache() {
         let packages = fs::read_dir(&cache).into_iter().flatten().flatten().map(|entry| entry.path());
         files.extend(packages.filter(|path| path.extension().is_some_and(|extension| extension == "deb")));

@@ -7,10 +7,12 @@
 //! * [`save`]: images from the store into an archive
 //! * [`layer`]: a layer as the tar stream that its image promises
 //! * [`merge`]: all layers of an image as one tar stream
+//! * [`attestation`]: what is said of an image beside it
 //! * [`build`]: small images made from files
 //! * [`spec`]: image config and command line → OCI runtime spec
 #![forbid(unsafe_code)]
 
+pub mod attestation;
 pub mod build;
 mod compression;
 mod digest;

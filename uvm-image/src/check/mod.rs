@@ -8,6 +8,8 @@ mod boot;
 mod host;
 mod ways;
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +25,14 @@ pub enum CheckError {
     /// There is nothing to check.
     #[error("{} has no boot files: neither kernel nor vmlinux nor a disk", .0.display())]
     Nothing(PathBuf),
+    /// There is no directory.
+    #[error("cannot read the directory {}", path.display())]
+    Directory {
+        /// Its name.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Only Linux has what it takes.
     #[error("boot files can be tried only on Linux, with QEMU")]
     NotHere,
@@ -88,6 +98,8 @@ pub fn run(options: &Options) -> Result<Checked, CheckError> {
     if !cfg!(target_os = "linux") {
         return Err(CheckError::NotHere);
     }
+    fs::read_dir(&options.dir)
+        .map_err(|source| CheckError::Directory { path: options.dir.clone(), source })?;
     let ways = ways::of(&options.dir);
     if ways.is_empty() {
         return Err(CheckError::Nothing(options.dir.clone()));

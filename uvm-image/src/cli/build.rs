@@ -17,7 +17,7 @@ use uvm_image::linuxkit::images::Images;
 use uvm_image::linuxkit::{files, load};
 
 use super::foreign::Foreign;
-use super::making::{Making, print, source_date_epoch};
+use super::making::{Making, print};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -118,12 +118,14 @@ impl Build {
         for cache in &self.cache {
             fs::metadata(cache).with_context(|| format!("cannot use the cache {}", cache.display()))?;
         }
+        let cache = Cache::of_user()?;
         Ok(Images {
-            store: Cache::of_user()?.images()?,
+            store: cache.images()?,
             caches: self.cache.clone(),
             platform,
             registry,
             progress: self.making.progress(),
+            attested: if self.making.sbom() { Some(cache.attested()?) } else { None },
             scratch: Store::open(scratch)?,
         })
     }
@@ -133,6 +135,9 @@ impl Build {
         if outputs.is_empty() {
             outputs.insert(Output::Ours(Format::Lcow));
         }
+        if let Some(name) = self.name.as_ref().filter(|name| name.is_empty() || name.contains(['/', '\\'])) {
+            bail!("--name {name:?} is no beginning of file names; -o names the directory");
+        }
         let ours = outputs.iter().any(|output| matches!(output, Output::Ours(_)));
         if ours && images.platform.architecture != "amd64" {
             bail!(
@@ -140,7 +145,6 @@ impl Build {
                 images.platform.architecture
             );
         }
-        let latest = source_date_epoch()?;
         Ok(Options {
             directory: self.output,
             name: self.name.unwrap_or_else(|| load::output_name(&self.files)),
@@ -150,7 +154,6 @@ impl Build {
             sbom: self.making.sbom(),
             decompress_kernel: self.decompress_kernel,
             write: self.making.options(BTreeSet::new())?,
-            latest: latest.and_then(|latest| i64::try_from(latest).ok()),
             scratch: scratch.to_owned(),
             unfinished: unfinished.clone(),
         })

@@ -1,5 +1,6 @@
 //! `uvm-build cache`.
 
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use lcow_oci::store::{Freed, Store, StoreError, Summary};
 use lcow_oci::{Platform, Reference};
 use serde_json::json;
 use uvm_image::cache::Cache;
+use uvm_image::interrupt::Unfinished;
 use uvm_image::kernel::build::{BuildError, Kept, Kernels};
 use uvm_image::report::size;
 
@@ -92,12 +94,12 @@ enum Format {
 }
 
 impl CacheArgs {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self, unfinished: &Unfinished) -> Result<()> {
         let cache = Cache::of_user()?;
         match self.command {
             Command::Ls { json } => list(&cache, json),
-            Command::Import(args) => import(&cache, &args),
-            Command::Export(args) => export(&cache, &args),
+            Command::Import(args) => import(&cache, &args, unfinished),
+            Command::Export(args) => export(&cache, &args, unfinished),
             Command::Rm { names } => remove(&cache, &names),
             Command::Clean { all } => clean(&cache, all),
         }
@@ -156,7 +158,7 @@ fn table(out: &mut impl Write, rows: &[[String; 3]]) -> io::Result<()> {
     rows.iter().try_for_each(|[a, b, c]| writeln!(out, "{a:<first$}  {b:<second$}  {c}"))
 }
 
-fn import(cache: &Cache, args: &Import) -> Result<()> {
+fn import(cache: &Cache, args: &Import, unfinished: &Unfinished) -> Result<()> {
     let options = load::Options { name: args.name.clone(), platform: args.platform.clone(), only: None };
     let store = cache.images()?;
     let loaded = if args.from == Path::new("-") {
@@ -164,10 +166,13 @@ fn import(cache: &Cache, args: &Import) -> Result<()> {
             bail!("no archive comes from a terminal; name a file or redirect standard input");
         }
         // Its parts come in any order, so that it is read more than once.
-        let mut spool =
-            tempfile::NamedTempFile::new_in(cache.work_dir()?).context("cannot make a temporary file")?;
-        io::copy(&mut io::stdin().lock(), &mut spool).context("cannot read standard input")?;
-        load::load(&store, spool.path(), &options)
+        let spool = unfinished
+            .directory("import-", &cache.work_dir()?)
+            .context("cannot make a temporary directory in the cache")?;
+        let archive = spool.path().join("archive.tar");
+        let mut file = File::create(&archive).context("cannot make a temporary file")?;
+        io::copy(&mut io::stdin().lock(), &mut file).context("cannot read standard input")?;
+        load::load(&store, &archive, &options)
     } else {
         load::load(&store, &args.from, &options)
     };
@@ -177,7 +182,7 @@ fn import(cache: &Cache, args: &Import) -> Result<()> {
     Ok(())
 }
 
-fn export(cache: &Cache, args: &Export) -> Result<()> {
+fn export(cache: &Cache, args: &Export, unfinished: &Unfinished) -> Result<()> {
     let store = cache.images()?;
     let names: Vec<Reference> = args.names.iter().map(|name| store.find(name)).collect::<Result<_, _>>()?;
     let format = match args.format {
@@ -194,17 +199,12 @@ fn export(cache: &Cache, args: &Export) -> Result<()> {
     // Whole or not at all.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = || format!("cannot write {}", path.display());
-    let file = tempfile::NamedTempFile::new_in(directory).with_context(cannot)?;
-    save::save(&store, &names, format, BufWriter::with_capacity(1 << 18, file.as_file()))?;
-    // A temporary file is its owner's alone; what people ask for is for everybody to read.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).with_context(cannot)?;
-    }
-    file.persist(path).with_context(cannot)?;
-    Ok(())
+    let new = unfinished.directory(".uvm-build-", directory).with_context(cannot)?;
+    let archive = new.path().join("archive.tar");
+    let file = File::create(&archive).with_context(cannot)?;
+    save::save(&store, &names, format, BufWriter::with_capacity(1 << 18, file))?;
+    let _held = unfinished.hold();
+    fs::rename(archive, path).with_context(cannot)
 }
 
 fn remove(cache: &Cache, names: &[String]) -> Result<()> {
@@ -270,8 +270,10 @@ fn clean(cache: &Cache, all: bool) -> Result<()> {
         cleaned => cleaned?,
     };
     let selections = if all { cache.forget_selections()? } else { 0 };
+    let digests: Vec<_> = store.list_whole()?.0.iter().map(|image| image.digest).collect();
+    let attested = cache.attested()?.retain(&digests)?;
     let Freed { files, bytes } = freed.unwrap_or_default();
-    let bytes = size(bytes + kernel_bytes + selections);
+    let bytes = size(bytes + kernel_bytes + selections + attested);
     println!("removed: {kernels} kernels, {files} files of images; {bytes} are free again");
     Ok(())
 }

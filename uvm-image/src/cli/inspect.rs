@@ -1,10 +1,11 @@
 //! `uvm-build inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use uvm_image::inspect;
+use uvm_image::inspect::{self, Inspected};
 
 /// Show what is in boot files: kernels, initrds, disks, with their components and sizes.
 #[derive(Debug, Args)]
@@ -15,18 +16,29 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let mut status = ExitCode::SUCCESS;
         for path in inspect::files(&self.path)? {
-            let found = inspect::inspect(&path)?;
-            let size = path.metadata().map_or(0, |meta| meta.len());
-            println!("{} ({size} bytes)", path.display());
-            for (name, value) in &found.facts {
-                println!("  {name}: {value}");
-            }
-            for (name, files, bytes) in found.components.rows() {
-                println!("  {name:<16} {files:>6} files {bytes:>12} bytes");
+            match inspect::inspect(&path) {
+                Ok(found) => print(&path, &found),
+                // The others are worth a look all the same.
+                Err(error) => {
+                    eprintln!("uvm-build: {:#}", anyhow::Error::from(error));
+                    status = ExitCode::FAILURE;
+                }
             }
         }
-        Ok(())
+        Ok(status)
+    }
+}
+
+fn print(path: &Path, found: &Inspected) {
+    let size = path.metadata().map_or(0, |meta| meta.len());
+    println!("{} ({size} bytes)", path.display());
+    for (name, value) in &found.facts {
+        println!("  {name}: {value}");
+    }
+    for (name, files, bytes) in found.components.rows() {
+        println!("  {name:<16} {files:>6} files {bytes:>12} bytes");
     }
 }

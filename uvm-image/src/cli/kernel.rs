@@ -1,5 +1,6 @@
 //! `uvm-build kernel`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,7 +59,7 @@ pub(crate) struct Build {
 
     /// How many compilers run at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N")]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]
     shown: Shown,
@@ -69,7 +70,7 @@ impl Build {
         let options = Options {
             source: self.source,
             allow_new: self.allow_new,
-            jobs: self.jobs,
+            jobs: self.jobs.map(NonZeroUsize::get),
             progress: self.shown.progress(),
             unfinished: unfinished.clone(),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use uvm_image::formats::{Format, Target, write};
 use uvm_image::progress::{Progress, Style};
@@ -29,7 +29,8 @@ impl Shown {
 /// Options of everything that makes boot files with the guest agent.
 #[derive(Debug, Args)]
 pub(super) struct Making {
-    /// The guest agent, a static x86-64 program [default: guest-agent beside uvm-build]
+    /// The guest agent, a static x86-64 program; what is linked into it is read from FILE.linked.json [default: guest-agent
+    /// beside uvm-build]
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
 
@@ -82,7 +83,7 @@ impl Making {
             target: self.target,
             append: self.append,
             efi_stub: self.efi_stub.unwrap_or(default.efi_stub),
-            mtime: source_date_epoch()?.unwrap_or(default.mtime),
+            epoch: source_date_epoch()?,
         })
     }
 }
@@ -96,10 +97,16 @@ pub(super) fn print(report: &Report) {
 }
 
 /// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
-pub(super) fn source_date_epoch() -> Result<Option<u64>> {
+fn source_date_epoch() -> Result<Option<i64>> {
     let Some(value) = env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let value = value.to_string_lossy();
-    let seconds =
-        value.parse().with_context(|| format!("SOURCE_DATE_EPOCH={value}: a number of seconds is wanted"))?;
+    let wanted = || format!("SOURCE_DATE_EPOCH={value}: a number of seconds is wanted");
+    let seconds: i64 = value.parse().with_context(wanted)?;
+    if !EPOCHS.contains(&seconds) {
+        bail!("{}, from 1970 to 9999", wanted());
+    }
     Ok(Some(seconds))
 }
+
+/// Seconds that can be written as a date with a year of four digits.
+const EPOCHS: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;

@@ -47,9 +47,9 @@ impl Cli {
         match self.command {
             Command::Default(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
-            Command::Cache(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Cache(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(),
-            Command::Inspect(command) => command.run().map(|()| ExitCode::SUCCESS),
+            Command::Inspect(command) => command.run(),
             Command::Completions(command) => {
                 command.run();
                 Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! What `uvm-build` can write of a root file system and a kernel.
 
+pub mod documents;
 pub mod root;
 pub mod root_disk;
 pub mod root_options;

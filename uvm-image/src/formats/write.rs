@@ -30,8 +30,8 @@ pub struct Options {
     pub append: String,
     /// The EFI stub of unified programs.
     pub efi_stub: PathBuf,
-    /// The time of all files, in seconds since 1970.
-    pub mtime: u64,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970: the time of what has no time of its own, and the latest of all times.
+    pub epoch: Option<i64>,
 }
 
 impl Default for Options {
@@ -42,7 +42,7 @@ impl Default for Options {
             target: Target::default(),
             append: String::new(),
             efi_stub: unified::STUB.into(),
-            mtime: 0,
+            epoch: None,
         }
     }
 }
@@ -106,11 +106,23 @@ fn stub_part(options: &Options) -> Result<Option<Part>, FormatError> {
 pub fn parts(kernel: &Selection, agent: Option<&Agent>, options: &Options) -> Result<Vec<Part>, FormatError> {
     let mut parts: Vec<Part> =
         vec![Package::of_file("linux", Some(kernel.release.clone()), &kernel.kernel).into()];
-    parts.extend(
-        agent.map(|agent| Package::of_file("guest-agent", agent.version.clone(), &agent.bytes).into()),
-    );
+    parts.extend(agent.map(agent_part));
     parts.extend(stub_part(options)?);
     Ok(parts)
+}
+
+fn agent_part(agent: &Agent) -> Part {
+    let package = Package::of_file("guest-agent", agent.version.clone(), &agent.bytes);
+    Part { linked: agent.linked.clone().unwrap_or_default(), ..package.into() }
+}
+
+/// What the list of `parts` leaves out of `agent`, if anything.
+pub fn unlisted(agent: Option<&Agent>) -> Option<String> {
+    agent.filter(|agent| agent.linked.is_none()).map(|_| {
+        "what is linked into the guest agent is not in sbom.spdx.json: the agent has no list of its own beside it \
+         (FILE.linked.json, which `cargo xtask build` makes)"
+            .to_owned()
+    })
 }
 
 /// The files of `options`' formats, in the order of the formats.
@@ -166,7 +178,8 @@ impl Writer<'_> {
 
     /// The disks with the root, which is made once for both.
     fn disks(&self, vhd: bool, vhdx: bool) -> Result<Vec<Output>, FormatError> {
-        let disk = RootDisk::make(self.root, self.options.mtime, self.options.verity && vhd)?;
+        let mtime = self.options.epoch.and_then(|epoch| u64::try_from(epoch).ok()).unwrap_or_default();
+        let disk = RootDisk::make(self.root, mtime, self.options.verity && vhd)?;
         let whole = if vhdx { Some(self.uvm_vhdx(&disk)?) } else { None };
         let mut outputs = Vec::new();
         if vhd {

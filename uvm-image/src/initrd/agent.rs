@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::linked::{self, LinkedError};
 use crate::elf::{self, ElfError};
 use crate::hex::hex;
+use crate::sbom::Package;
 
 /// What precedes the version in an agent that states one; the version ends at the first byte that is no printable ASCII.
 const VERSION_MARK: &[u8] = b"LCOW_AGENT_VERSION=";
@@ -31,15 +33,20 @@ pub enum AgentError {
         /// What is wrong with it.
         source: ElfError,
     },
+    /// What is said of it is damaged.
+    #[error(transparent)]
+    Linked(#[from] LinkedError),
 }
 
 /// A program fit to be the agent: a static x86-64 ELF file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Agent {
     /// The binary.
     pub bytes: Vec<u8>,
     /// The version it states, if any.
     pub version: Option<String>,
+    /// What is linked into it; `None` if nobody knows.
+    pub linked: Option<Vec<Package>>,
 }
 
 impl Agent {
@@ -49,7 +56,9 @@ impl Agent {
         elf::check_static_program(&bytes)
             .map_err(|source| AgentError::Unusable { path: path.to_owned(), source })?;
         let version = stated_version(&bytes);
-        Ok(Self { bytes, version })
+        let agent = Self { bytes, version, linked: None };
+        let linked = linked::read(path, &agent.sha256())?;
+        Ok(Self { linked, ..agent })
     }
 
     /// The binary's SHA-256 in hexadecimal.
@@ -84,7 +93,7 @@ mod tests {
         assert_eq!(read(&bytes).unwrap().version, None);
         bytes.extend_from_slice(b"LCOW_AGENT_VERSION=0.1.0\0more");
         assert_eq!(read(&bytes).unwrap().version.as_deref(), Some("0.1.0"));
-        let empty = Agent { bytes: Vec::new(), version: None };
+        let empty = Agent::default();
         assert_eq!(empty.sha256(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 

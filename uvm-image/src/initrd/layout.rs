@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn parts() -> (Agent, Selection) {
-        let agent = Agent { bytes: b"agent".to_vec(), version: None };
+        let agent = Agent { bytes: b"agent".to_vec(), ..Agent::default() };
         let mut kernel = Selection { release: "6.1.0".into(), ..Selection::default() };
         kernel.module_files.insert("kernel/fs/ext4.ko".into(), b"ext4".to_vec());
         (agent, kernel)

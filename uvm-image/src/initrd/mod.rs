@@ -4,6 +4,7 @@ pub mod agent;
 pub mod busybox;
 pub mod cpio;
 pub mod layout;
+pub mod linked;
 pub mod lz4_legacy;
 pub mod packing;
 pub mod tree;

@@ -35,6 +35,9 @@ pub enum InspectError {
         /// What is wrong.
         reason: String,
     },
+    /// There is none in a directory.
+    #[error("{} has no boot files", .0.display())]
+    Empty(PathBuf),
     /// It is nothing that boots.
     #[error("{} is no kernel, initrd or disk", .0.display())]
     Unknown(PathBuf),
@@ -60,7 +63,7 @@ impl Inspected {
 }
 
 /// Endings of files for people.
-const TEXTS: &[&str] = &["txt", "cmdline"];
+const TEXTS: &[&str] = &["txt", "cmdline", "json"];
 
 /// The files in the directory `path` that can be looked into, or `path` itself.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
@@ -76,6 +79,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
         .filter(|path| !path.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text)))
         .collect();
     files.sort();
+    if files.is_empty() {
+        return Err(InspectError::Empty(path.to_owned()));
+    }
     Ok(files)
 }
 
@@ -190,5 +196,16 @@ mod tests {
         assert!(matches!(look(&packed[..packed.len() / 2]), Err(InspectError::Damaged { .. })));
         let image = testing::xz_bzimage("6.12.1", &testing::vmlinux(true));
         assert!(matches!(look(&image[..image.len() - 90]), Err(InspectError::Damaged { .. })));
+    }
+
+    #[test]
+    fn what_comes_with_boot_files_is_not_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["sbom.spdx.json", "versions.txt", "rootfs.cmdline", "SHA256SUMS"] {
+            fs::write(dir.path().join(name), "text").unwrap();
+        }
+        assert!(matches!(files(dir.path()), Err(InspectError::Empty(_))));
+        fs::write(dir.path().join("kernel"), testing::xz_bzimage("6.12.1", &testing::vmlinux(true))).unwrap();
+        assert_eq!(files(dir.path()).unwrap(), [dir.path().join("kernel")]);
     }
 }

@@ -51,7 +51,7 @@ pub enum AssembleError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The stream cannot be written.
-    #[error("cannot collect files in a temporary file")]
+    #[error("cannot collect files in a temporary file in {}", std::env::temp_dir().display())]
     Write(#[from] io::Error),
 }
 
@@ -75,6 +75,8 @@ pub struct Wanted {
     pub dockerfile: bool,
     /// The list of what is in it.
     pub sbom: bool,
+    /// The user's `SOURCE_DATE_EPOCH`, for that list.
+    pub epoch: Option<i64>,
 }
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . ./\nENTRYPOINT [\"/bin/rc.init\"]\n";
@@ -109,10 +111,11 @@ impl Assembly {
         Ok(Self { loaded, kernel, images, ids, volumes })
     }
 
-    /// All images, that of the kernel first.
+    /// All images, each once, that of the kernel first.
     pub fn parts(&self) -> Vec<Part> {
-        let kernel = self.kernel.iter().map(|kernel| kernel.part.clone());
-        kernel.chain(self.images().map(Found::part)).collect()
+        let kernel = self.kernel.as_ref();
+        let others = self.images().filter(|found| kernel.is_none_or(|kernel| kernel.image != found.name));
+        kernel.map(|kernel| kernel.part.clone()).into_iter().chain(others.map(Found::part)).collect()
     }
 
     /// The images, by the names the description has for them.
@@ -153,7 +156,7 @@ impl Assembly {
             out.file(&origin("docker"), "Dockerfile", 0o644, DOCKERFILE.as_bytes())?;
         }
         if wanted.sbom {
-            let text = sbom::text(&self.parts());
+            let text = sbom::text(&self.parts(), wanted.epoch);
             out.file(&origin("sbom"), "sbom.spdx.json", 0o644, text.as_bytes())?;
         }
         Ok(())

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::assemble::{AssembleError, Assembly, Wanted};
-use super::images::{Found, Images};
+use super::images::{Found, Images, path_of};
 use super::load::Loaded;
 use super::native::{self, Native, NativeError};
 use super::product::{self, Product, ProductError};
 use super::stream::Stream;
+use crate::formats::documents::documents;
 use crate::formats::write::{self, FormatError};
 use crate::formats::{FORMATS, Format};
 use crate::interrupt::Unfinished;
@@ -17,7 +18,6 @@ use crate::kernel::bzimage::BzImageError;
 use crate::outputs::{OutputError, Staging};
 use crate::progress::{Progress, Unit};
 use crate::report::Report;
-use crate::sbom;
 use crate::versions;
 
 /// An output: LinuxKit's or ours.
@@ -80,8 +80,6 @@ pub struct Options {
     pub decompress_kernel: bool,
     /// How our outputs are written; the formats in it do not count.
     pub write: write::Options,
-    /// No time in an output is after this, in seconds since 1970.
-    pub latest: Option<i64>,
     /// A directory for temporary files.
     pub scratch: PathBuf,
     /// What goes when the program is ended early.
@@ -125,6 +123,9 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         told.warnings.push("trust is ignored: nobody signs images that way any more".to_owned());
     }
     let mut assembly = Assembly::new(loaded, images)?;
+    if options.sbom {
+        told.warnings.extend(unlisted(&assembly));
+    }
     let mut staging = Staging::new(&options.directory, &options.unfinished)?;
     let ours: BTreeSet<Format> = options
         .outputs
@@ -169,14 +170,17 @@ fn native(
     told: &mut Told,
 ) -> Result<(), BuildError> {
     let task = options.progress.task("unpacking", None, Unit::Bytes);
-    let mut out = Stream::new(options.latest, task).map_err(AssembleError::Write)?;
+    let mut out = Stream::new(options.write.epoch, task).map_err(AssembleError::Write)?;
     let dockerfile = format == Native::Docker;
-    assembly.write(Wanted { kernel: true, dockerfile, sbom: options.sbom }, &mut out)?;
+    assembly.write(
+        Wanted { kernel: true, dockerfile, sbom: options.sbom, epoch: options.write.epoch },
+        &mut out,
+    )?;
     let attributes = out.attributes();
     told.parts.extend(out.sizes().clone());
     let mut tar = out.finish().map_err(AssembleError::Write)?;
     let writing = options.progress.task(format!("writing {}", name_of(format)), None, Unit::Steps);
-    native::write(format, &options.name, assembly.kernel.as_ref(), &mut tar, staging)?;
+    native::write(format, options, assembly.kernel.as_ref(), &mut tar, staging)?;
     drop(writing);
     if matches!(format, Native::KernelInitrd | Native::TarKernelInitrd) {
         told.warnings.extend(attributes_lost(attributes));
@@ -209,12 +213,15 @@ fn product(
         told.warnings.extend(not_run(assembly));
     }
     let versions = versions_of(&product, assembly);
-    files.push(write::Output { name: "versions.txt", bytes: versions.into_bytes() });
-    if options.sbom {
+    let parts = if options.sbom {
+        told.warnings.extend(write::unlisted(product.agent.as_ref()));
         let mut parts = write::parts(&product.kernel, product.agent.as_ref(), &write)?;
         parts.extend(assembly.parts());
-        files.push(write::Output { name: "sbom.spdx.json", bytes: sbom::text(&parts).into_bytes() });
-    }
+        Some(parts)
+    } else {
+        None
+    };
+    files.extend(documents(versions, parts.as_deref(), options.write.epoch));
     staging.boot_files(&files.iter().map(write::Output::named).collect::<Vec<_>>())?;
     drop(writing);
     Ok(())
@@ -248,6 +255,22 @@ fn not_run(assembly: &Assembly) -> Vec<String> {
         format!("{list} {name} is in the root, but guest-agent will not start it")
     };
     lists.iter().flat_map(|(list, items)| items.iter().map(move |item| line(list, item))).collect()
+}
+
+/// Images of which nobody says what is in them.
+fn unlisted(assembly: &Assembly) -> Option<String> {
+    let parts = assembly.parts();
+    let names: Vec<&str> = parts
+        .iter()
+        .filter(|part| part.documents.is_empty() && path_of(&part.package.name).is_none())
+        .map(|part| &part.package.name[..])
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the packages in {} are not in sbom.spdx.json: no list of them was attested (by BuildKit, in up to 64 MiB)",
+            names.join(", ")
+        )
+    })
 }
 
 fn attributes_lost(count: usize) -> Option<String> {

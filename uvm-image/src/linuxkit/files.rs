@@ -59,7 +59,7 @@ pub enum FileError {
     #[error(transparent)]
     Id(#[from] UnknownId),
     /// The stream cannot be written.
-    #[error("cannot collect files in a temporary file")]
+    #[error("cannot collect files in a temporary file in {}", std::env::temp_dir().display())]
     Write(#[from] io::Error),
 }
 

@@ -1,23 +1,23 @@
 //! The images of a description: from caches, from the store, from registries, from directories and archives of files.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::fs::File;
+use std::io::{self, Read};
 use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lcow_disk::tar::{Entry, Writer};
 use lcow_oci::layer::LayerReader;
 use lcow_oci::load::{self, About, LoadError};
 use lcow_oci::model::Descriptor;
-use lcow_oci::registry::{Observer, PullError, Registry, RegistryError, Request, pull};
+use lcow_oci::registry::{Observer, PullError, Registry, RegistryError, Request, package_lists_of, pull};
 use lcow_oci::store::{Image, Store, StoreError};
 use lcow_oci::{Digest, Platform, Reference, ReferenceError, Unfit};
 
 use serde_json::Value;
 
-use super::attestation::{self, AttestationError};
+use super::archive::archive_of;
+use super::attestation::{self, AttestationError, Kept};
 use crate::progress::{Progress, Task, Unit};
 use crate::sbom::{Package, Part};
 
@@ -33,6 +33,8 @@ pub struct Images {
     pub registry: Option<Registry>,
     /// Who hears how far pulls have come.
     pub progress: Progress,
+    /// Where it is kept what others say is in them; `None` if nobody wants to know.
+    pub attested: Option<Kept>,
     /// A place for what is made of directories and archives of files.
     pub scratch: Store,
 }
@@ -151,7 +153,7 @@ impl Found {
             version: Some(self.image.digest.to_string()),
             ..Package::default()
         };
-        Part { package, documents: self.documents.clone() }
+        Part { package, linked: Vec::new(), documents: self.documents.clone() }
     }
 
     /// One of its blobs.
@@ -173,7 +175,7 @@ impl Images {
         }
         let reference: Reference = name.parse()?;
         if let Some(registry) = &self.registry {
-            self.pull(&reference, registry)?;
+            self.pull(name, &reference, registry)?;
             return self.stored(name, &reference);
         }
         for place in &self.caches {
@@ -181,11 +183,13 @@ impl Images {
             let options = load::Options { name: None, platform: self.platform.clone(), only };
             match load::load(&self.store, place, &options) {
                 Ok(_) => {
-                    let mut found = self.stored(name, &reference)?;
-                    let documents = attestation::documents(place, &reference, &found.image.digest);
-                    found.documents = documents
-                        .map_err(|source| ImageError::Attestation { name: name.to_owned(), source })?;
-                    return Ok(found);
+                    if let (Some(kept), Ok(image)) = (&self.attested, self.store.get(&reference)) {
+                        let about = |source| ImageError::Attestation { name: name.to_owned(), source };
+                        let documents =
+                            attestation::documents(place, &reference, &image.digest).map_err(about)?;
+                        kept.put(&image.digest, &documents).map_err(about)?;
+                    }
+                    return self.stored(name, &reference);
                 }
                 Err(LoadError::Unknown { .. }) => {}
                 Err(LoadError::Unfit(Unfit::Platform { found, .. })) => {
@@ -211,20 +215,34 @@ impl Images {
         if !self.platform.accepts(&image.config.platform) {
             return Err(self.other_platform(name, vec![image.config.platform.to_string()]));
         }
-        Ok(Found { name: name.to_owned(), image, documents: Vec::new(), store: self.store.clone() })
+        let name = name.to_owned();
+        let documents = match &self.attested {
+            Some(kept) => kept.get(&image.digest),
+            None => Ok(Vec::new()),
+        };
+        match documents {
+            Ok(documents) => Ok(Found { name, image, documents, store: self.store.clone() }),
+            Err(source) => Err(ImageError::Attestation { name, source }),
+        }
     }
 
-    fn pull(&self, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
+    fn pull(&self, name: &str, reference: &Reference, registry: &Registry) -> Result<(), ImageError> {
         let task = self.progress.task(format!("pulling {reference}"), Some(0), Unit::Bytes);
         let pulling = Pulling(task);
         let request = Request { reference, platform: self.platform.clone() };
-        match pull(&self.store, registry, &request, &pulling, None) {
-            Ok(_) => Ok(()),
+        let failed = |source| ImageError::Pull { name: reference.to_string(), source: Box::new(source) };
+        let pulled = match pull(&self.store, registry, &request, &pulling, None) {
+            Ok(pulled) => pulled,
             Err(PullError::Unfit(Unfit::Platform { found, .. })) => {
-                Err(self.other_platform(&reference.to_string(), found))
+                return Err(self.other_platform(&reference.to_string(), found));
             }
-            Err(source) => Err(ImageError::Pull { name: reference.to_string(), source: Box::new(source) }),
-        }
+            Err(source) => return Err(failed(source)),
+        };
+        let Some(kept) = &self.attested else { return Ok(()) };
+        let documents = package_lists_of(registry, reference, &pulled, &pulling)
+            .map_err(|source| failed(source.into()))?;
+        kept.put(&pulled.digest, &documents)
+            .map_err(|source| ImageError::Attestation { name: name.to_owned(), source })
     }
 
     fn other_platform(&self, name: &str, found: Vec<String>) -> ImageError {
@@ -277,49 +295,4 @@ impl Observer for Pulling {
         let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
         self.0.say(&format!("uvm-build: {text}; trying again in {:.1} s", pause.as_secs_f64()));
     }
-}
-
-/// What is in `directory` as a tar in a temporary file, at its beginning.
-fn archive_of(directory: &Path) -> io::Result<File> {
-    let mut archive = Writer::new(io::BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
-    add_directory(directory, "", &mut archive)?;
-    let mut file = archive.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// Adds what is in `directory` as `prefix/…`, sorted by name; everything belongs to root.
-fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<impl io::Write>) -> io::Result<()> {
-    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let metadata = fs::symlink_metadata(entry.path())?;
-        let mode = mode_of(&metadata);
-        if metadata.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            archive.append(&Entry::symlink(name, target.to_string_lossy().as_bytes()), io::empty())?;
-        } else if metadata.is_dir() {
-            archive.append(&Entry::directory(name.clone(), mode), io::empty())?;
-            add_directory(&entry.path(), &format!("{name}/"), archive)?;
-        } else if metadata.is_file() {
-            archive.append(&Entry::file(name, mode, metadata.len()), File::open(entry.path())?)?;
-        } else {
-            let reason = format!("{}: neither file, directory nor link", entry.path().display());
-            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn mode_of(metadata: &fs::Metadata) -> u16 {
-    use std::os::unix::fs::PermissionsExt;
-    u16::try_from(metadata.permissions().mode() & 0o7777).unwrap_or(0o644)
-}
-
-/// Where files have no permissions, all can be executed.
-#[cfg(not(unix))]
-fn mode_of(_: &fs::Metadata) -> u16 {
-    0o755
 }

@@ -40,7 +40,7 @@ pub enum KernelError {
         source: TarError,
     },
     /// Temporary files fail.
-    #[error("cannot collect the kernel in a temporary file")]
+    #[error("cannot collect the kernel in a temporary file in {}", std::env::temp_dir().display())]
     Write(#[from] io::Error),
 }
 

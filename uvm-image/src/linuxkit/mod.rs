@@ -4,6 +4,7 @@
 //! [`config::Description`]; [`images`] finds its images, [`assemble`] writes all their files to one [`stream`], with
 //! [`spec`] and [`runtime`] for its containers; [`native`] makes LinuxKit's outputs of that.
 
+mod archive;
 pub mod assemble;
 pub mod attestation;
 pub mod build;

@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use lcow_disk::tar::{Entry, Timestamp, Writer};
 
+use super::build::Options;
 use super::cpio::{self, CpioError};
 use super::kernel::{KernelFiles, is_diverted};
 use super::stream::MADE;
@@ -43,14 +44,15 @@ pub enum NativeError {
     },
 }
 
-/// Writes the files of `format` for the description `name` from its stream `tar`.
+/// Writes the files of `format` from the stream `tar`, named and dated as `options` say.
 pub fn write(
     format: Native,
-    name: &str,
+    options: &Options,
     kernel: Option<&KernelFiles>,
     tar: &mut File,
     staging: &mut Staging,
 ) -> Result<(), NativeError> {
+    let name = &options.name;
     match format {
         Native::Tar => copy(tar, &format!("{name}.tar"), staging),
         Native::Docker => copy(tar, &format!("{name}.docker"), staging),
@@ -67,7 +69,7 @@ pub fn write(
         Native::TarKernelInitrd => file(&format!("{name}-initrd.tar"), staging, |out| {
             let mut packed = Vec::new();
             initrd(tar, None, &mut packed)?;
-            Ok(members(kernel, &packed, out)?)
+            Ok(members(kernel, &packed, options.write.epoch, out)?)
         }),
     }
 }
@@ -100,7 +102,12 @@ fn initrd(tar: &mut File, ucode: Option<&[u8]>, out: &mut dyn Write) -> Result<(
     Ok(())
 }
 
-fn members(kernel: Option<&KernelFiles>, initrd: &[u8], out: &mut dyn Write) -> io::Result<()> {
+fn members(
+    kernel: Option<&KernelFiles>,
+    initrd: &[u8],
+    epoch: Option<i64>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut files: Vec<(&str, &[u8])> = Vec::new();
     files.extend(kernel.map(|kernel| ("kernel", &kernel.kernel[..])));
     files.push(("initrd.img", initrd));
@@ -108,7 +115,7 @@ fn members(kernel: Option<&KernelFiles>, initrd: &[u8], out: &mut dyn Write) -> 
     files.extend(kernel.and_then(|k| Some(("ucode.cpio", k.ucode.as_deref()?))));
     let mut tar = Writer::new(out);
     for (name, bytes) in files {
-        let mtime = Timestamp { seconds: MADE, nanoseconds: 0 };
+        let mtime = Timestamp { seconds: epoch.map_or(MADE, |epoch| epoch.min(MADE)), nanoseconds: 0 };
         let entry = Entry { mtime, ..Entry::file(name, 0o644, bytes.len() as u64) };
         tar.append(&entry, bytes)?;
     }

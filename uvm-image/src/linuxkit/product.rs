@@ -131,8 +131,9 @@ pub fn make(assembly: &Assembly, options: &Options, vmlinux: bool) -> Result<Pro
 /// All files of the description but the kernel's.
 fn unpack(assembly: &Assembly, options: &Options) -> Result<Stream, AssembleError> {
     let task = options.progress.task("unpacking", None, Unit::Bytes);
-    let mut out = Stream::new(options.latest, task)?;
-    assembly.write(Wanted { kernel: false, sbom: options.sbom, dockerfile: false }, &mut out)?;
+    let mut out = Stream::new(options.write.epoch, task)?;
+    let (sbom, epoch) = (options.sbom, options.write.epoch);
+    assembly.write(Wanted { kernel: false, dockerfile: false, sbom, epoch }, &mut out)?;
     Ok(out)
 }
 

@@ -42,7 +42,7 @@ pub enum VolumeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The stream cannot be written.
-    #[error("cannot collect files in a temporary file")]
+    #[error("cannot collect files in a temporary file in {}", std::env::temp_dir().display())]
     Write(#[from] io::Error),
 }
 

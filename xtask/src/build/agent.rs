@@ -12,7 +12,7 @@ use crate::places;
 use crate::process::{self, command, output};
 
 /// With an explicit target the flags below spare proc-macros and build scripts, which cannot be static.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub(super) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the agent and returns where it is.
 pub(super) fn build() -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! `cargo xtask build`: the release binaries.
 
 mod agent;
+mod linked;
 
 use std::env;
 use std::fs;
@@ -11,7 +12,8 @@ use anyhow::{Context, Result};
 use crate::places;
 use crate::process;
 
-/// Build the release binaries lcow, uvm-build and guest-agent (static) into target/dist.
+/// Build the release binaries lcow, uvm-build and guest-agent (static) into target/dist, and beside the agent the list of
+/// what is linked into it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {}
 
@@ -20,11 +22,13 @@ pub(crate) fn run(_args: &Args) -> Result<PathBuf> {
     let dist = places::dist();
     release(&["lcow", "uvm-build"])?;
     let agent = agent::build()?;
+    let linked = linked::write(&agent, "guest-agent", agent::TARGET)?;
     fs::create_dir_all(&dist).with_context(|| format!("cannot make {}", dist.display()))?;
     for (binary, name) in [
         (places::target().join("release/lcow"), "lcow"),
         (places::target().join("release/uvm-build"), "uvm-build"),
         (agent, "guest-agent"),
+        (linked, "guest-agent.linked.json"),
     ] {
         replace(&binary, &dist.join(name))?;
     }

@@ -5,6 +5,7 @@
 //!
 //! Requests are those of `oci-client`. What it leaves to its users is here: mirrors, docker's credentials, trying again,
 //! going on where a connection broke, and callers that block.
+mod attested;
 mod blob;
 mod client;
 mod credentials;
@@ -20,6 +21,7 @@ mod pull;
 mod retry;
 mod source;
 
+pub use attested::package_lists_of;
 pub use credentials::{Credentials, CredentialsError, DockerConfig};
 pub use endpoint::{BadMirror, Mirror};
 pub use error::{Broken, PullError, RegistryError};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use crate::interrupt::Unfinished;
 use crate::progress::{Progress, Unit};
 
 /// How many lines a build with our configuration prints, for the bar.
@@ -69,13 +70,19 @@ pub(super) struct Make {
     tree: PathBuf,
     out: PathBuf,
     jobs: usize,
+    unfinished: Unfinished,
 }
 
 impl Make {
-    pub(super) fn new(tree: &Path, out: &Path, jobs: Option<usize>) -> Result<Self, MakeError> {
+    pub(super) fn new(
+        tree: &Path,
+        out: &Path,
+        jobs: Option<usize>,
+        unfinished: &Unfinished,
+    ) -> Result<Self, MakeError> {
         fs::create_dir_all(out).map_err(|source| MakeError::File { path: out.to_owned(), source })?;
         let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
-        Ok(Self { tree: tree.to_owned(), out: out.to_owned(), jobs })
+        Ok(Self { tree: tree.to_owned(), out: out.to_owned(), jobs, unfinished: unfinished.clone() })
     }
 
     /// Where the configuration is.
@@ -91,13 +98,13 @@ impl Make {
         setting.push(&path);
         let mut make = self.make("allnoconfig");
         make.arg(setting);
-        run(make, "allnoconfig", |()| {})
+        run(make, "allnoconfig", &self.unfinished, |()| {})
     }
 
     /// Compiles, and returns where the bzImage is.
     pub(super) fn kernel(&self, progress: &Progress) -> Result<PathBuf, MakeError> {
         let task = progress.task("compiling the kernel", Some(STEPS), Unit::Steps);
-        run(self.make("bzImage"), "bzImage", |()| task.add(1))?;
+        run(self.make("bzImage"), "bzImage", &self.unfinished, |()| task.add(1))?;
         Ok(self.out.join("arch/x86/boot/bzImage"))
     }
 
@@ -118,12 +125,17 @@ impl Make {
 }
 
 /// Runs `make`, tells `line` of every line it prints, and keeps the last ones for the error.
-fn run(mut make: Command, target: &'static str, line: impl Fn(())) -> Result<(), MakeError> {
+fn run(
+    mut make: Command,
+    target: &'static str,
+    unfinished: &Unfinished,
+    line: impl Fn(()),
+) -> Result<(), MakeError> {
     let missing = |source| MakeError::Run { program: "make".into(), source };
     let (reader, writer) = io::pipe().map_err(missing)?;
     let errors = writer.try_clone().map_err(missing)?;
     make.stdin(Stdio::null()).stdout(writer).stderr(errors);
-    let mut child = make.spawn().map_err(missing)?;
+    let child = unfinished.spawn(&mut make).map_err(missing)?;
     // Our copies of the pipe's end are in the command; with them gone the pipe ends with make.
     drop(make);
     let mut last = std::collections::VecDeque::with_capacity(LAST_LINES);
@@ -143,7 +155,7 @@ fn run(mut make: Command, target: &'static str, line: impl Fn(())) -> Result<(),
     Err(MakeError::Failed { target, status, output })
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::cell::Cell;
@@ -155,14 +167,15 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn a_failure_shows_the_last_lines() {
         let count = Cell::new(0);
         let script = "for i in $(seq 30); do echo line $i; done; echo broken >&2; exit 2";
-        let error = run(shell(script), "bzImage", |()| count.set(count.get() + 1)).unwrap_err().to_string();
+        let none = Unfinished::default();
+        let error =
+            run(shell(script), "bzImage", &none, |()| count.set(count.get() + 1)).unwrap_err().to_string();
         assert_eq!(count.get(), 31);
         assert!(error.contains("make bzImage") && error.contains("line 30\n  broken"), "{error}");
         assert!(!error.contains("line 10\n"), "{error}");
-        run(shell("echo fine"), "bzImage", |()| {}).unwrap();
+        run(shell("echo fine"), "bzImage", &none, |()| {}).unwrap();
     }
 }

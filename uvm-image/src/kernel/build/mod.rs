@@ -14,7 +14,7 @@ use super::config::KernelConfig;
 use super::fragment::{self, LCOW_CONFIG};
 use super::source::{self, Archive, Known, SourceError};
 use crate::hex::hex;
-use crate::interrupt::{Directory, Unfinished};
+use crate::interrupt::{self, Directory, Unfinished};
 use crate::progress::{Progress, Unit};
 use make::{Make, MakeError};
 
@@ -135,7 +135,7 @@ impl Kernels {
         let unpacking = options.progress.task("unpacking the source", Some(archive.len()), Unit::Bytes);
         let tree = archive.unpack(&work.path().join("source"), &unpacking)?;
         drop(unpacking);
-        let make = Make::new(&tree, &work.path().join("build"), options.jobs)?;
+        let make = Make::new(&tree, &work.path().join("build"), options.jobs, &options.unfinished)?;
         configure(&make)?;
         let image = make.kernel(&options.progress)?;
         let result = work.path().join("result");
@@ -212,7 +212,7 @@ fn work_dir(dir: &Path, unfinished: &Unfinished) -> Result<Directory, BuildError
     for old in fs::read_dir(dir).map_err(failed)?.flatten() {
         // Whoever was killed here held the lock that is ours now.
         if old.file_name().to_string_lossy().starts_with(WORK) {
-            fs::remove_dir_all(old.path()).map_err(failed)?;
+            interrupt::remove(&old.path()).map_err(failed)?;
         }
     }
     unfinished.directory(WORK, dir).map_err(failed)

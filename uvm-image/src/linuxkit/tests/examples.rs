@@ -1,104 +1,10 @@
 //! The shapes of LinuxKit's examples (specification, section 11, tier 1): whole listings, and what is in the documents,
 //! written from the rules.
 
-use std::collections::BTreeMap;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
+use super::golden::{DHCP, GETTY, Golden, binds, documents, stub};
 use super::*;
-
-/// A listing as the rules of LinuxKit's output have it.
-#[derive(Default)]
-struct Golden {
-    lines: Vec<String>,
-    directories: Vec<String>,
-}
-
-impl Golden {
-    fn line(&mut self, line: &str) -> &mut Self {
-        self.lines.push(line.to_owned());
-        self
-    }
-
-    /// A directory and those above it that are not there.
-    fn directory(&mut self, path: &str) -> &mut Self {
-        for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
-            let path = path[..end].to_owned();
-            if !self.directories.contains(&path) {
-                self.lines.push(format!("d 0755 {path}"));
-                self.directories.push(path);
-            }
-        }
-        self
-    }
-
-    /// The files of a stub image below `prefix`, and what every root has.
-    fn root(&mut self, image: &str, prefix: &str, machine: bool) -> &mut Self {
-        self.line(&format!("- 0755 {prefix}bin/{image}"));
-        let known = |name: &&str| format!("{prefix}{name}");
-        self.directories.extend(["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"].iter().map(known));
-        for name in ["dev", "dev/pts", "dev/shm", "etc"] {
-            self.line(&format!("d 0755 {prefix}{name}"));
-        }
-        self.line(&format!("- 0644 {prefix}etc/hosts"));
-        self.line(&format!("l 0777 {prefix}etc/mtab -> /proc/mounts"));
-        if machine {
-            self.line("l 0777 etc/resolv.conf -> /run/resolvconf/resolv.conf");
-        } else {
-            self.line(&format!("- 0644 {prefix}etc/resolv.conf"));
-        }
-        self.line(&format!("d 0755 {prefix}proc")).line(&format!("d 0755 {prefix}sys"))
-    }
-
-    fn init(&mut self, image: &str) -> &mut Self {
-        self.root(image, "", true)
-    }
-
-    /// A container in the directory `path`; `image` unless an earlier one has its files.
-    fn container(&mut self, path: &str, image: Option<&str>, readonly: bool) -> &mut Self {
-        let path = format!("containers/{path}");
-        self.directory(&path);
-        if let Some(image) = image {
-            let files = format!("{path}/{}", if readonly { "rootfs" } else { "lower" });
-            self.directory(&files).root(image, &format!("{files}/"), false);
-        }
-        if !readonly {
-            self.directory(&format!("{path}/tmp"));
-        }
-        self.directory(&format!("{path}/rootfs"));
-        self.line(&format!("- 0644 {path}/config.json")).line(&format!("- 0644 {path}/runtime.json"))
-    }
-}
-
-/// An image with one program, which it runs, and this label.
-fn stub(name: &str, label: &str) -> ImageBuilder {
-    let run = if label.is_empty() { RunConfig::default() } else { labelled(label) };
-    let run = RunConfig { cmd: vec![format!("/bin/{name}")], ..run };
-    image(name, vec![files(&[(&format!("bin/{name}"), b"#!")])]).run_config(run)
-}
-
-/// Builds `text`, compares the listing, gives the documents.
-fn documents(bench: &Bench, text: &str, golden: &Golden) -> BTreeMap<String, Value> {
-    bench.build(text, &["tar"]).unwrap();
-    let tar = bench.read("x.tar");
-    assert_eq!(listing(&tar), golden.lines);
-    let json = |(entry, data): (Entry, Vec<u8>)| {
-        let path = String::from_utf8(entry.path).unwrap();
-        let path = path.strip_prefix("containers/")?.strip_suffix(".json")?.to_owned();
-        Some((path, serde_json::from_slice(&data).unwrap()))
-    };
-    entries(&tar).into_iter().filter_map(json).collect()
-}
-
-fn binds(config: &Value) -> Vec<String> {
-    let all = config["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
-    all.map(|m| format!("{}:{}", m["source"].as_str().unwrap(), m["destination"].as_str().unwrap())).collect()
-}
-
-const DHCP: &str =
-    r#"{"binds": ["/etc/resolv.conf:/etc/resolv.conf"], "capabilities": ["CAP_NET_ADMIN"], "net": "host"}"#;
-const GETTY: &str = r#"{"binds": ["/etc:/hostroot/etc", "/dev:/dev"], "capabilities": ["all"], "net": "host", "pid": "host",
-    "devices": [{"path": "all", "type": "b"}, {"path": "/dev/console", "type": "c", "major": 5, "minor": 1, "mode": "0666"}]}"#;
 
 #[test]
 fn minimal_with_a_console() {

@@ -3,8 +3,11 @@
 #[cfg(unix)]
 mod native;
 
+mod attest;
 mod behaviours;
 mod examples;
+mod further;
+mod golden;
 mod layers;
 mod product;
 mod sbom;
@@ -122,6 +125,7 @@ impl Bench {
             platform: self.platform.clone(),
             registry: None,
             progress: crate::progress::Progress::default(),
+            attested: self.sbom.then(|| super::attestation::Kept::at(self.dir.path().join("attested"))),
             scratch: Store::open(self.dir.path().join("scratch"))?,
         };
         let outputs: BTreeSet<_> = outputs.iter().map(|name| name.parse().unwrap()).collect();
@@ -132,8 +136,7 @@ impl Bench {
             agent: self.dir.path().join("guest-agent"),
             sbom: self.sbom,
             decompress_kernel: self.decompress_kernel,
-            write: write::Options::default(),
-            latest: self.latest,
+            write: write::Options { epoch: self.latest, ..write::Options::default() },
             scratch: self.dir.path().to_owned(),
             progress: crate::progress::Progress::default(),
             unfinished: crate::interrupt::Unfinished::default(),

@@ -194,7 +194,50 @@ fn equal_descriptions_give_equal_bytes() {
     assert!(listing(&first[3]).contains(&"- 0644 Dockerfile".to_owned()));
     assert_eq!(listing(&first[4]), ["- 0644 kernel", "- 0644 initrd.img"]);
     let time = |tar: &[u8]| entries(tar).iter().map(|(entry, _)| entry.mtime.seconds).max();
-    assert_eq!((time(&first[0]), time(&make(Some(1000))[0])), (Some(1_492_533_000), Some(1000)));
+    let early = make(Some(1000));
+    for at in [0, 3, 4] {
+        assert_eq!((time(&first[at]), time(&early[at])), (Some(1_492_533_000), Some(1000)), "{at}");
+    }
+}
+
+#[test]
+fn archives_can_be_listed_by_tar() {
+    let bench = Bench::new(vec![kernel(BOTH), image("i", vec![files(&[("a", b"a")])])]);
+    let text = "kernel: {image: k, cmdline: quiet, ucode: ucode.cpio, tar: none}\ninit: [i]\n";
+    bench.build(text, &["tar-kernel-initrd", "docker"]).unwrap();
+    let list = |name: &str| {
+        let output = Command::new("tar").arg("-tf").arg(bench.path(name)).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(list("x-initrd.tar"), ["kernel", "initrd.img", "cmdline", "ucode.cpio"]);
+    let docker = list("x.docker");
+    assert_eq!(docker[..4], ["boot", "boot/cmdline", "boot/kernel", "boot/ucode.cpio"]);
+    assert_eq!(docker.last().unwrap(), "Dockerfile");
+    assert!(docker.contains(&"a".to_owned()), "{docker:?}");
+}
+
+#[test]
+fn attributes_that_an_initrd_cannot_hold_are_counted() {
+    let mut archive = tar::Builder::new(Vec::new());
+    for name in ["bin/ping", "bin/other"] {
+        archive.append_pax_extensions([("SCHILY.xattr.security.capability", &b"\x01\0\0\x02"[..])]).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o755);
+        archive.append_data(&mut header, name, &b""[..]).unwrap();
+    }
+    let mut layer = LayerBuilder::new();
+    layer.archive(&archive.into_inner().unwrap()[..]);
+    let bench = Bench::new(vec![image("i", vec![layer])]);
+    let warned = |output: &str| {
+        let report = bench.build("init: [i]\n", &[output]).unwrap();
+        report.warnings.iter().any(|one| one.starts_with("2 files have extended attributes"))
+    };
+    assert!(warned("kernel+initrd"));
+    assert!(!warned("tar"), "an archive holds them");
+    let kept = entries(&bench.read("x.tar")).iter().filter(|(entry, _)| !entry.xattrs.is_empty()).count();
+    assert_eq!(kept, 2);
 }
 
 #[test]

@@ -1,42 +1,92 @@
-//! Descriptions of the shapes that LinuxKit's examples have, each with images made for it.
-
-use std::collections::BTreeMap;
+//! Descriptions of the shapes that LinuxKit's examples have (specification, section 11, tier 1), each with images made for
+//! it: the product's own, volumes, and what is prepared at run time. More of them are in `examples.rs`.
 
 use serde_json::{Value, json};
 
+use super::golden::{GETTY, Golden, documents, stub};
 use super::*;
-
-/// Builds `text` and gives the documents of its containers by path.
-fn documents(bench: &Bench, text: &str) -> BTreeMap<String, Value> {
-    bench.build(text, &["tar"]).unwrap();
-    let json = |(entry, data): (Entry, Vec<u8>)| {
-        let path = String::from_utf8(entry.path).unwrap();
-        (path.rsplit('.').next() == Some("json")).then(|| (path, serde_json::from_slice(&data).unwrap()))
-    };
-    entries(&bench.read("x.tar")).into_iter().filter_map(json).collect()
-}
 
 fn sources(document: &Value) -> Vec<&str> {
     document["mounts"].as_array().unwrap().iter().filter_map(|m| m["source"].as_str()).collect()
 }
 
 #[test]
+fn the_products_own_description() {
+    // As lcow.yml: two init images, no modules, the description itself as a file, a key of old times.
+    let bench = Bench::new(vec![kernel(BOTH), stub("init-lcow", ""), stub("runc", "")]);
+    let text = "
+kernel: {image: k, cmdline: console=ttyS0, tar: none}
+init: [init-lcow, runc]
+files: [{path: etc/linuxkit.yml, metadata: yaml}]
+trust: {org: [linuxkit]}
+";
+    let mut golden = Golden::default();
+    golden.line("d 0755 boot").line("- 0644 boot/cmdline").line("- 0755 boot/kernel");
+    golden.init("init-lcow").init("runc");
+    // /etc is there and stays readable for all.
+    golden.line("- 0600 etc/linuxkit.yml");
+    assert!(documents(&bench, text, &golden).is_empty(), "no containers");
+    let description = entries(&bench.read("x.tar")).pop().unwrap().1;
+    let description = String::from_utf8(description).unwrap();
+    let merged = crate::linuxkit::node::Node::parse("x", &description).unwrap().into_json();
+    assert_eq!(
+        merged,
+        json!({
+            "kernel": {"image": "docker.io/library/k:latest", "cmdline": "console=ttyS0", "tar": "none"},
+            "init": ["docker.io/library/init-lcow:latest", "docker.io/library/runc:latest"],
+            "files": [{"path": "etc/linuxkit.yml", "metadata": "yaml"}],
+            "trust": {"org": ["linuxkit"]},
+        })
+    );
+    let report = bench.build(text, &["kernel+initrd"]).unwrap();
+    assert!(report.warnings.iter().any(|one| one.contains("trust is ignored")), "{:?}", report.warnings);
+}
+
+#[test]
+fn volumes_with_and_without_an_image() {
+    let bench = Bench::new(vec![stub("data", ""), stub("web", "")]);
+    let text = "
+volumes: [{name: blank}, {name: filled, image: data}, {name: fixed, image: data, readonly: true}]
+services: [{name: web, image: web, binds: [\"blank:/blank\", \"filled:/filled:rw\", \"fixed:/fixed:ro\"]}]
+";
+    let mut golden = Golden::default();
+    golden.volume("blank", None, false).volume("filled", Some("data"), false);
+    golden.volume("fixed", Some("data"), true).container("services/web", Some("web"), false);
+    let all = documents(&bench, text, &golden);
+    let mounts = all["services/web/config"]["mounts"].as_array().unwrap();
+    let volume = |name: &str, options: &[&str]| {
+        json!({
+            "destination": format!("/{name}"), "type": "bind",
+            "source": format!("/containers/volumes/{name}/merged"), "options": options,
+        })
+    };
+    for expected in [
+        volume("blank", &["rw", "rbind", "rshared"]),
+        volume("filled", &["rw", "rbind"]),
+        volume("fixed", &["ro", "rbind"]),
+    ] {
+        assert!(mounts.contains(&expected), "{expected} is not in {mounts:#?}");
+    }
+}
+
+#[test]
 fn a_console_with_devices_in_its_label() {
-    let label = r#"{"devices": [{"path": "all", "type": "b"}], "pid": "host", "net": "host", "capabilities": ["all"]}"#;
-    let bench = Bench::new(vec![image("getty", vec![files(&[("run", b"")])]).run_config(labelled(label))]);
-    let all = documents(&bench, "services: [{name: getty, image: getty, env: [INSECURE=true]}]");
-    let config = &all["containers/services/getty/config.json"];
+    let bench = Bench::new(vec![stub("getty", GETTY)]);
+    let mut golden = Golden::default();
+    golden.container("services/getty", Some("getty"), false);
+    let text = "services: [{name: getty, image: getty, env: [INSECURE=true]}]";
+    let config = &documents(&bench, text, &golden)["services/getty/config"];
     assert_eq!(config["linux"]["namespaces"], json!([{"type": "mount"}]));
     assert_eq!(config["process"]["capabilities"]["effective"].as_array().unwrap().len(), 41);
     assert_eq!(
         (&config["process"]["env"], &config["process"]["args"]),
-        (&json!(["INSECURE=true"]), &json!(["/run"]))
+        (&json!(["INSECURE=true"]), &json!(["/bin/getty"]))
     );
 }
 
 #[test]
 fn a_tunnel_in_a_network_namespace() {
-    let bench = Bench::new(vec![image("wg", vec![files(&[("run", b"")])])]);
+    let bench = Bench::new(vec![stub("wg", "")]);
     let text = "
 onboot:
   - name: wg0
@@ -48,21 +98,27 @@ onboot:
 services:
   - {name: web, image: wg, net: /run/netns/wg, mounts: [{type: tmpfs, source: tmpfs, destination: /t, options: [rw]}]}
 ";
-    let all = documents(&bench, text);
-    let runtime = &all["containers/onboot/000-wg0/runtime.json"];
+    let mut golden = Golden::default();
+    golden.container("onboot/000-wg0", Some("wg"), false).container("services/web", None, false);
+    let all = documents(&bench, text, &golden);
+    let runtime = &all["onboot/000-wg0/runtime"];
     assert_eq!(runtime["interfaces"], json!([{"name": "wg0", "add": "wireguard", "createInRoot": true}]));
     assert_eq!((&runtime["bindNS"]["net"], &runtime["bindNS"]["uts"]), (&json!("/run/netns/wg"), &json!("")));
-    let web = &all["containers/services/web/config.json"];
+    assert_eq!(all["onboot/000-wg0/config"]["linux"]["namespaces"][0], json!({"type": "network"}));
+    let web = &all["services/web/config"];
     assert_eq!(web["linux"]["namespaces"][0], json!({"type": "network", "path": "/run/netns/wg"}));
-    let shared = &all["containers/services/web/runtime.json"]["mounts"][2]["options"][0];
+    let tmpfs = json!({"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["rw"]});
+    assert!(web["mounts"].as_array().unwrap().contains(&tmpfs), "{web:#}");
+    let shared = &all["services/web/runtime"]["mounts"][2]["options"][0];
     assert_eq!(*shared, "lowerdir=/containers/onboot/000-wg0/lower");
 }
 
 #[test]
 fn directories_and_overlays_are_prepared_at_run_time() {
+    // As docker and hostmount-writeable-overlay.
     let label =
         r#"{"binds": ["/dev:/dev"], "runtime": {"cgroups": ["docker"], "mkdir": ["/var/lib/docker"]}}"#;
-    let bench = Bench::new(vec![image("docker", vec![files(&[("run", b"")])]).run_config(labelled(label))]);
+    let bench = Bench::new(vec![stub("docker", label)]);
     let text = "
 services:
   - name: docker
@@ -75,11 +131,17 @@ services:
       mounts:
         - {type: overlay, source: overlay, destination: writeable, options: [lowerdir=/a, upperdir=/b, workdir=/c]}
 ";
-    let all = documents(&bench, text);
-    let runtime = &all["containers/services/docker/runtime.json"];
+    let mut golden = Golden::default();
+    golden.container("services/docker", Some("docker"), true);
+    let all = documents(&bench, text, &golden);
+    let runtime = &all["services/docker/runtime"];
     assert_eq!((&runtime["mkdir"], &runtime["cgroups"]), (&json!(["/var/etc"]), &json!(["docker"])));
-    assert_eq!(runtime["mounts"][0]["destination"], "writeable");
-    let config = &all["containers/services/docker/config.json"];
+    let overlay = json!([{
+        "destination": "writeable", "type": "overlay", "source": "overlay",
+        "options": ["lowerdir=/a", "upperdir=/b", "workdir=/c"],
+    }]);
+    assert_eq!(runtime["mounts"], overlay);
+    let config = &all["services/docker/config"];
     assert!(sources(config).contains(&"/dev") && sources(config).contains(&"/etc/resolv.conf"));
     assert_eq!(config["root"], json!({"path": "rootfs", "readonly": true}));
 }

@@ -1,0 +1,49 @@
+//! Documents that name tests: those that they name exist.
+
+use std::fs;
+use std::path::Path;
+
+/// What stands between backquotes in `document`, with `a::{b, c::d}` as `a::b` and `a::c::d`.
+pub fn names(document: &str) -> Vec<String> {
+    document.split('`').skip(1).step_by(2).flat_map(expand).collect()
+}
+
+fn expand(text: &str) -> Vec<String> {
+    match text.split_once('{') {
+        None => vec![text.to_owned()],
+        Some((prefix, rest)) => {
+            rest.trim_end_matches('}').split(',').map(|name| format!("{prefix}{}", name.trim())).collect()
+        }
+    }
+}
+
+/// Whether the package in the directory `package` has the test `path`: `MODULE::NAME` of a unit test, without a `tests`
+/// that is no file of its own; `tests::PROGRAM::NAME` of others.
+pub fn has_test(package: &Path, path: &str) -> bool {
+    let Some((module, name)) = path.rsplit_once("::") else { return false };
+    let file = match module.strip_prefix("tests::") {
+        Some(program) => package.join("tests").join(program.replace("::", "/")),
+        None => package.join("src").join(module.replace("::", "/")),
+    };
+    let sources = [file.with_extension("rs"), file.join("mod.rs")];
+    let text: String = sources.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
+    let wanted = format!("fn {name}()");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // Other attributes may stand between.
+    let is_marked = |at: usize| lines[at.saturating_sub(3)..at].contains(&"#[test]");
+    lines.iter().enumerate().any(|(at, line)| line.starts_with(&wanted) && is_marked(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_and_missed() {
+        assert_eq!(names("x `a::{b, c::d}` y `e` z"), ["a::b", "a::c::d", "e"]);
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(has_test(here, "named::names_are_found_and_missed"));
+        assert!(!has_test(here, "named::names"), "no test");
+        assert!(!has_test(here, "named::nothing") && !has_test(here, "nowhere::names"));
+    }
+}
