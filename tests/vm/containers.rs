@@ -105,7 +105,7 @@ async fn seccomp(lab: Arc<Lab>) -> Result<()> {
     Ok(())
 }
 
-async fn devices(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn devices(lab: Arc<Lab>) -> Result<()> {
     let mut container = lab
         .container()
         .await?

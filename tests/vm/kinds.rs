@@ -177,7 +177,7 @@ async fn listed(uvm: &Uvm, id: &ContainerId) -> Result<Vec<u32>> {
     Ok(properties.process_list.context("no list")?.iter().map(|entry| entry.process_id.0).collect())
 }
 
-async fn process_list(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn process_list(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let pod = sandbox(&lab).await?;
     let pause = start(&uvm, &pod).await?;
