@@ -42,6 +42,8 @@ pub struct BootPlan {
     pub boot_files: Option<PathBuf>,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// What memory can grow to while the machine runs, in MiB; it cannot unless that is given.
+    pub max_memory_mib: Option<u32>,
     /// Virtual processors.
     pub cpus: u32,
     /// Where the root file system is.
@@ -75,6 +77,7 @@ impl Default for BootPlan {
         Self {
             boot_files: None,
             memory_mib: DEFAULT_MEMORY_MIB,
+            max_memory_mib: None,
             cpus: DEFAULT_CPUS,
             root: Root::Initrd,
             firmware: None,
@@ -135,6 +138,7 @@ impl BootPlan {
         Ok(MachineConfig {
             boot: self.boot()?,
             memory_mib: self.memory_mib,
+            max_memory_mib: self.max_memory_mib,
             cpus: self.cpus,
             disks,
             pmem,
