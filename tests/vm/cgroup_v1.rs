@@ -5,8 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use host_bridge::guest::{Process, Stdio};
 use host_bridge::uvm::{BootPlan, Uvm};
+use lcow_protocol::HResult;
+use lcow_protocol::json::Stringified;
+use lcow_protocol::messages::{GetProperties, PropertyQuery};
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, LabContainer};
+use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 
 use crate::pods::{end, metrics, output, sandbox, start, update_constraints, workload};
@@ -27,7 +30,9 @@ pub(crate) fn suite() -> Result<Suite> {
         .test("every_process_of_a_container_is_listed", kinds::process_list)
         .test("a_container_sees_its_own_cgroups_and_cannot_lift_its_limits", view)
         .test("a_pod_limits_its_containers_and_leaves_nothing", pod)
+        .test("virtual_pods_share_a_vm_and_nothing_else", kinds::virtual_pods)
         .test("what_init_leaves_behind_is_killed", left_behind)
+        .test("a_cgroup_that_is_gone_has_no_statistics", gone)
         .test("fifty_containers_leave_nothing_behind", many))
 }
 
@@ -206,7 +211,8 @@ async fn pod(lab: Arc<Lab>) -> Result<()> {
 
 async fn left_behind(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
-    let mut container = limited(&lab, "sleep 1000 & sleep 1000 & exec true", &[]).await?;
+    // One of them makes further processes all the time.
+    let mut container = limited(&lab, "sleep 1000 & while true; do (true); done & exec true", &[]).await?;
     container.spec["linux"]["namespaces"]
         .as_array_mut()
         .context("namespaces")?
@@ -217,6 +223,21 @@ async fn left_behind(lab: Arc<Lab>) -> Result<()> {
     // Killed is not yet gone.
     let procs = format!("/sys/fs/cgroup/pids/pods/{}/cgroup.procs", container.id);
     lab.shell(&format!("while grep -q . {procs}; do true; done")).await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn gone(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.args(&["/bin/true"]);
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    ensure!(init.wait().await? == 0);
+    ensure!(metrics(&uvm, &container.id).await?["memory"]["usage"]["max"].as_u64() > Some(0));
+    lab.shell(&format!("rmdir /sys/fs/cgroup/*/pods/{}", container.id)).await?;
+    let query = Stringified(PropertyQuery { property_types: vec!["Statistics".to_owned()] });
+    let refused = uvm.guest().call(&container.id, GetProperties { query }).await;
+    ensure!(refusal(refused) == Some(HResult::FAIL), "with version 1 that is an error");
     uvm.container_delete(&container.id).await?;
     Ok(())
 }
