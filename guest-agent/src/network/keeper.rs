@@ -13,6 +13,9 @@ use crate::causes::with_causes;
 /// Between two attempts to get another lease after one was lost.
 const PAUSE: Duration = Duration::from_mins(1);
 
+/// Before the first one: a server that grants nothing but moments must not keep us busy.
+const BREATH: Duration = Duration::from_secs(1);
+
 /// Renews a lease until it is dropped. Between the requests it costs no thread.
 #[derive(Debug)]
 pub(super) struct Keeper(AbortHandle);
@@ -52,6 +55,7 @@ async fn follow(network: &Network, namespace: &str, mut leased: Leased) {
                 "an address without a lease was not removed"
             );
         }
+        sleep(BREATH).await;
         let Some((settings, next)) = another(&leased).await else { return };
         network.with_adapter(namespace, leased.interface(), |adapter| adapter.leased = Some(settings));
         if let Err(error) = network.write_resolv_conf(namespace) {

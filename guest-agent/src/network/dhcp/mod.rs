@@ -24,7 +24,7 @@ pub(super) use renewal::{Loss, Whom};
 /// How long each message's answer is waited for before it is sent again: 15 s together, for each of the two.
 const PATIENCE: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
-/// As long for a renewal, which is tried again in any case.
+/// How long the answer to a request for more time is waited for; it is made again at its next time in any case.
 const RENEWAL: Duration = Duration::from_secs(4);
 /// More than an Ethernet frame holds.
 const LARGEST: usize = 2048;
@@ -69,7 +69,7 @@ impl Lease {
         fill(settings, &self.answer)
     }
 
-    /// Keeps it for as long as servers let it be kept. `ask` sends what [`Lease::renewal`] makes.
+    /// Keeps it for as long as servers let it be kept. `ask` has [`Renewal::ask`] done.
     pub(super) async fn keep(self, mut ask: impl AsyncFnMut(Whom, Renewal) -> Option<Answer>) -> Loss {
         let Self { client, answer, asked } = self;
         let ask = async |whom, lease: &Answer| ask(whom, Renewal { client, lease: lease.clone() }).await;

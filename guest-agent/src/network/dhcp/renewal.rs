@@ -83,8 +83,9 @@ pub(super) async fn keep(
         let now = Instant::now();
         match ask(whom, &lease).await {
             Some(answer) if answer.kind == DhcpMessageType::Nak => return Loss::Refused,
-            Some(answer) => (lease, asked) = (answer, now),
-            None => {}
+            Some(answer) if answer.address == lease.address => (lease, asked) = (answer, now),
+            // Nobody has granted what was asked for.
+            _ => {}
         }
     }
 }
@@ -133,6 +134,14 @@ mod tests {
         let times: Vec<u64> = asked.iter().map(|(second, _)| *second).collect();
         assert_eq!(times, [1800, 1900, 3700]);
         assert_eq!((end, loss), (3700, Loss::Refused));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_time_for_another_address_is_none_for_ours() {
+        let other = Answer { address: [10, 0, 2, 99].into(), ..grant(&HOUR) };
+        let (asked, end, loss) = script(grant(&[51, 4, 0, 0, 0, 16]), vec![Some(other)]).await;
+        assert_eq!(asked, [(8, Whom::Server), (14, Whom::Everybody)]);
+        assert_eq!((end, loss), (16, Loss::Expired));
     }
 
     #[tokio::test(start_paused = true)]
