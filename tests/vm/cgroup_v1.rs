@@ -32,6 +32,7 @@ pub(crate) fn suite() -> Result<Suite> {
         .test("a_pod_limits_its_containers_and_leaves_nothing", pod)
         .test("virtual_pods_share_a_vm_and_nothing_else", kinds::virtual_pods)
         .test("what_init_leaves_behind_is_killed", left_behind)
+        .test("what_a_container_has_frozen_is_killed_too", frozen)
         .test("a_cgroup_that_is_gone_has_no_statistics", gone)
         .test("fifty_containers_leave_nothing_behind", many))
 }
@@ -224,6 +225,23 @@ async fn left_behind(lab: Arc<Lab>) -> Result<()> {
     let procs = format!("/sys/fs/cgroup/pids/pods/{}/cgroup.procs", container.id);
     lab.shell(&format!("while grep -q . {procs}; do true; done")).await?;
     uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn frozen(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let script = "cd /sys/fs/cgroup/freezer && mkdir x && { sleep 1000 & } && echo $! > x/cgroup.procs && echo FROZEN > x/freezer.state";
+    let mut container = limited(&lab, script, &[]).await?;
+    mount_cgroups(&mut container, &json!([]))?;
+    container.spec["linux"]["namespaces"]
+        .as_array_mut()
+        .context("namespaces")?
+        .retain(|namespace| namespace["type"] != "pid");
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    ensure!(init.wait().await? == 0);
+    uvm.container_delete(&container.id).await?;
+    ensure!(ask(&lab, &format!("find /sys/fs/cgroup -name {}", container.id)).await? == "");
     Ok(())
 }
 

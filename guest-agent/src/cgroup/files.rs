@@ -26,7 +26,7 @@ pub(super) fn make(cgroup: &Path) -> Result<(), Error> {
 }
 
 /// The cgroups directly below a directory.
-fn children(cgroup: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
+pub(super) fn children(cgroup: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
     let entries = fs::read_dir(cgroup)?.flatten();
     Ok(entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()))
 }

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
 
 use super::Trees;
-use crate::cgroup::files::set;
+use crate::cgroup::files::{children, set};
 use crate::cgroup::{Error, failed};
 
 const STATE: &str = "freezer.state";
@@ -28,8 +28,7 @@ pub(super) fn kill(trees: &Trees, path: &Path) -> Result<(), Error> {
         let found: Vec<u32> = trees.processes(path).into_iter().filter(|pid| !killed.contains(pid)).collect();
         let outcome = found.iter().try_for_each(|pid| kill_one(*pid));
         if frozen {
-            // Only a process that runs can die.
-            set(&freezer, STATE, "THAWED")?;
+            thaw(&freezer)?;
         }
         outcome.map_err(|errno| failed("killing the processes of", path)(errno.into()))?;
         if found.is_empty() {
@@ -38,6 +37,12 @@ pub(super) fn kill(trees: &Trees, path: &Path) -> Result<(), Error> {
         killed.extend(found);
     }
     Ok(())
+}
+
+/// Only a process that runs can die, and a container may have frozen cgroups below its own.
+fn thaw(freezer: &Path) -> Result<(), Error> {
+    set(freezer, STATE, "THAWED")?;
+    children(freezer).map_err(failed("listing", freezer))?.try_for_each(|child| thaw(&child))
 }
 
 /// A process that has ended meanwhile is fine. Its pid cannot have been given to another one in the time since it was listed:
