@@ -34,6 +34,7 @@ fn usage(home: &Home) -> Result<()> {
         &["run", "-w", "relative", "busybox"],
         &["run", "Busybox"],
         &["rm"],
+        &["uvm", "boot", "--vsock-uds", "/tmp/vm", "--memory", "512", "--max-memory", "256"],
     ] {
         let output = home.lcow(words)?;
         ensure!(output.status == 125 && !output.stderr.is_empty(), "{words:?}: {output:?}");

@@ -9,7 +9,6 @@ use lcow_protocol::HResult;
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::pods::{KIND, create, end, output, sandbox, start, workload};
 use crate::storage::modify;
@@ -20,35 +19,14 @@ const GPU: &str = "aaaaaaaa-0000-4000-8000-000000000002";
 const ADAPTER: &str = "aaaaaaaa-0000-4000-8000-000000000003";
 const NAMESPACE: &str = "eeeeeeee-1111-2222-3333-444455556666";
 
-/// One VM for all of these: hiding the real buses would spoil the shared one.
-type Shared = Arc<OnceCell<Arc<Lab>>>;
-
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    let shared = Shared::default();
-    let with = |body| {
-        let shared = Arc::clone(&shared);
-        move |_| on_lab(shared, body)
-    };
+    // One VM for all of these: hiding the real buses would spoil the shared one.
     Suite::new("assigned", lab)
-        .test("a_device_is_waited_for_and_passed_on", with(Test::Device))
-        .test("a_gpu_is_passed_on_by_its_drivers_tool", with(Test::Gpu))
-        .test("an_adapter_is_found_by_its_vmbus_id", with(Test::Adapter))
-}
-
-#[derive(Clone, Copy)]
-enum Test {
-    Device,
-    Gpu,
-    Adapter,
-}
-
-async fn on_lab(shared: Shared, test: Test) -> Result<()> {
-    let lab = shared.get_or_try_init(boot).await?;
-    match test {
-        Test::Device => device(lab).await,
-        Test::Gpu => gpu(lab).await,
-        Test::Adapter => adapter(lab).await,
-    }
+        .sharing(boot)
+        .test("a_device_is_waited_for_and_passed_on", |lab| Box::pin(device(lab)))
+        .test("a_gpu_is_passed_on_by_its_drivers_tool", |lab| Box::pin(gpu(lab)))
+        .test("an_adapter_is_found_by_its_vmbus_id", |lab| Box::pin(adapter(lab)))
+        .done()
 }
 
 async fn boot() -> Result<Arc<Lab>> {

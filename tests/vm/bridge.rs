@@ -12,56 +12,20 @@ use lcow_tests::foreign::{Bridge, ForeignHost, Stream};
 use lcow_tests::suite::Suite;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Mutex;
-
-/// One VM for all of these, and one test at a time on it: each spoils the connection in its own way.
-type Shared = Arc<Mutex<Option<ForeignHost>>>;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    let shared = Shared::default();
-    let with = |body| {
-        let shared = Arc::clone(&shared);
-        move |_| on_host(shared, body)
-    };
+    // One VM for all of these: each spoils the connection in its own way.
     Suite::new("bridge", lab)
-        .test("fifty_pipelined_requests", with(Test::Pipelined))
-        .test("nonsense_is_answered_with_its_error", with(Test::Nonsense))
-        .test("what_is_no_frame_costs_the_connection_and_no_more", with(Test::Garbage))
-        .test("late_answers_go_to_the_same_host", with(Test::LateAnswers))
-        .test("a_new_host_gets_no_old_answers", with(Test::NewHost))
-        .test("output_reaches_the_socket_of_its_port", with(Test::Output))
-        .test("a_thousand_requests_at_once", with(Test::Thousand))
-        .test("a_traced_request_leaves_a_span_in_the_log", with(Test::Traced))
-}
-
-#[derive(Clone, Copy)]
-enum Test {
-    Pipelined,
-    Nonsense,
-    Garbage,
-    LateAnswers,
-    NewHost,
-    Output,
-    Thousand,
-    Traced,
-}
-
-async fn on_host(shared: Shared, test: Test) -> Result<()> {
-    let mut shared = shared.lock().await;
-    if shared.is_none() {
-        *shared = Some(ForeignHost::boot(&[]).await?);
-    }
-    let Some(host) = shared.as_mut() else { return Ok(()) };
-    match test {
-        Test::Pipelined => pipelined(host, 50).await,
-        Test::Nonsense => nonsense(host).await,
-        Test::Garbage => garbage(host).await,
-        Test::LateAnswers => late_answers(host).await,
-        Test::NewHost => new_host(host).await,
-        Test::Output => output(host).await,
-        Test::Thousand => pipelined(host, 1000).await,
-        Test::Traced => traced(host).await,
-    }
+        .sharing(|| ForeignHost::boot(&[]))
+        .test("fifty_pipelined_requests", |host| Box::pin(pipelined(host, 50)))
+        .test("nonsense_is_answered_with_its_error", |host| Box::pin(nonsense(host)))
+        .test("what_is_no_frame_costs_the_connection_and_no_more", |host| Box::pin(garbage(host)))
+        .test("late_answers_go_to_the_same_host", |host| Box::pin(late_answers(host)))
+        .test("a_new_host_gets_no_old_answers", |host| Box::pin(new_host(host)))
+        .test("output_reaches_the_socket_of_its_port", |host| Box::pin(output(host)))
+        .test("a_thousand_requests_at_once", |host| Box::pin(pipelined(host, 1000)))
+        .test("a_traced_request_leaves_a_span_in_the_log", |host| Box::pin(traced(host)))
+        .done()
 }
 
 fn wait(pid: u64) -> WaitForProcess {

@@ -1,6 +1,7 @@
 //! Standalone containers whose root file system is already in the VM.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use host_bridge::guest::Stdio;
@@ -9,6 +10,7 @@ use lcow_protocol::messages::ExitType;
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, refusal};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("containers", lab)
@@ -20,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("devices_outside_the_rules_are_denied", devices)
         .test("limits_reach_the_cgroup", limits)
         .test("exec_sees_the_container", exec)
+        .test("a_stream_that_carried_nothing_does_not_hold_up_the_status", unread)
         .test("programs_that_cannot_run_are_told_apart", not_runnable)
         .test("a_terminal_for_init", terminal)
         .test("one_notification_after_the_waits", notification)
@@ -105,7 +108,7 @@ async fn seccomp(lab: Arc<Lab>) -> Result<()> {
     Ok(())
 }
 
-async fn devices(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn devices(lab: Arc<Lab>) -> Result<()> {
     let mut container = lab
         .container()
         .await?
@@ -153,6 +156,25 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
             uvm.container_exec(&container.id, process.clone(), Stdio::OUTPUT).await?.output().await?;
         ensure!((output.status, output.stdout.as_slice()) == (5, b"sleep\ny\n".as_slice()), "{output:?}");
     }
+    init.signal(None).await?;
+    init.wait().await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn unread(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    let process =
+        json!({"args": ["/bin/echo", "x"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    let mut exec = uvm.container_exec(&container.id, process, Stdio::OUTPUT).await?;
+    let mut text = String::new();
+    exec.stdout.take().context("asked for")?.read_to_string(&mut text).await?;
+    // Its standard error stays open, and nobody reads it. Output that was sent would be waited for longer than that.
+    ensure!(text == "x\n" && exec.wait_timeout(Duration::from_secs(20)).await? == 0, "{text}");
+    ensure!(exec.stderr.is_some());
     init.signal(None).await?;
     init.wait().await?;
     uvm.container_delete(&container.id).await?;
@@ -213,7 +235,6 @@ async fn not_runnable(lab: Arc<Lab>) -> Result<()> {
 }
 
 async fn terminal(lab: Arc<Lab>) -> Result<()> {
-    use tokio::io::AsyncReadExt;
     let uvm = lab.uvm().await?;
     let mut container =
         lab.container().await?.script("stty size; test -t 0 && test -t 1 && test -t 2 && echo all; exit 4");

@@ -1,13 +1,16 @@
 //! Adapters without addresses of the host's: the monitor's user network has a DHCP server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use host_bridge::guest::{LogLine, Stdio};
 use host_bridge::uvm::BootPlan;
 use host_bridge::vmm::{MacAddress, Nic};
 use lcow_tests::Lab;
 use lcow_tests::suite::Suite;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
 
 use crate::pods::{KIND, end, output, sandbox, start, workload};
 use crate::storage::modify;
@@ -18,6 +21,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("dhcp", lab)
         .test("an_adapter_without_addresses_gets_a_lease", lease)
         .test("so_does_one_in_the_vms_own_network", machine)
+        .test("a_lease_is_renewed_in_its_pod_and_its_address_goes_with_it", renewal)
 }
 
 fn adapter(number: u8) -> Value {
@@ -72,4 +76,52 @@ async fn machine(_: Arc<Lab>) -> Result<()> {
         ensure!(text.contains(part), "{part} is missing in {text}");
     }
     end(&uvm, &pod, init).await
+}
+
+/// A server at the other end of a cable, which grants leases of a few seconds.
+const SERVER: &str = "ip link add cable0 type veth && ip link set cable0 address 00:15:5d:00:00:77 && ip link set veth0 name server && \
+    ip addr add 10.9.0.1/24 dev server && ip link set server up && touch /tmp/leases && \
+    printf 'start 10.9.0.10\nend 10.9.0.20\ninterface server\nlease_file /tmp/leases\npidfile /tmp/udhcpd.pid\n\
+    min_lease 6\noption lease 6\noption subnet 255.255.255.0\noption router 10.9.0.1\n' > /tmp/udhcpd.conf && \
+    busybox udhcpd /tmp/udhcpd.conf";
+
+async fn renewal(_: Arc<Lab>) -> Result<()> {
+    let lab = Lab::with_plan(Lab::plan())?;
+    let uvm = lab.uvm().await?;
+    lab.shell(SERVER).await?;
+    let (_, mut log) = uvm.guest().logs().subscribe();
+    let settings = json!({"NamespaceID": NAMESPACE, "ID": "77", "MacAddress": "00-15-5D-00-00-77"});
+    modify(&uvm, "Add", "Network", settings.clone()).await?;
+    let mut pod = sandbox(&lab).await?;
+    pod.spec["annotations"] = json!({KIND: "sandbox"});
+    pod.spec["windows"] = json!({"network": {"networkNamespace": NAMESPACE}});
+    let init = start(&uvm, &pod).await?;
+    let addresses = async || -> Result<String> {
+        let args = ["/bin/busybox", "ip", "-4", "-o", "addr", "show", "dev", "cable0"];
+        let process = json!({"args": args, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+        let shown = uvm.container_exec(&pod.id, process, Stdio::OUTPUT).await?.output().await?;
+        Ok(String::from_utf8(shown.stdout)?)
+    };
+    ensure!(addresses().await?.contains("10.9.0.1"), "no lease");
+    // Three times half of the lease is more than all of it.
+    for _ in 0..3 {
+        heard(&mut log, "more time was asked for").await?;
+    }
+    ensure!(addresses().await?.contains("10.9.0.1"), "the lease was not renewed");
+    lab.shell("kill $(cat /tmp/udhcpd.pid)").await?;
+    heard(&mut log, "the lease of an address was lost").await?;
+    while !addresses().await?.is_empty() {}
+    modify(&uvm, "Remove", "Network", settings).await?;
+    end(&uvm, &pod, init).await
+}
+
+/// Waits for a line of the agent's log.
+async fn heard(log: &mut Receiver<LogLine>, words: &str) -> Result<()> {
+    let wait = async {
+        while !log.recv().await?.message().contains(words) {}
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_mins(1), wait)
+        .await
+        .with_context(|| format!("nothing says {words:?}"))?
 }

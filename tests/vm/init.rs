@@ -23,7 +23,6 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
         .test("etc_and_var_are_overlays_when_asked", |_| overlays())
-        .test("a_host_that_asks_for_cgroup_v1_gets_v2_and_is_told", |_| cgroup_v1())
         .test("idle_the_agent_has_three_threads_at_most", threads)
         .test("common_programs_do_what_hosts_ask", programs)
         .test("a_device_is_formatted_by_name", formatting)
@@ -112,13 +111,6 @@ async fn kernel_messages(lab: Arc<Lab>) -> Result<()> {
             return Ok(());
         }
     }
-}
-
-async fn cgroup_v1() -> Result<()> {
-    let lab = Lab::with_plan(BootPlan { append: "hcsshim.cgroup=v1".to_owned(), ..Lab::plan() })?;
-    lab.shell("dmesg | grep -q 'hcsshim.cgroup=v1 is not heeded' && test -e /sys/fs/cgroup/pods/memory.max")
-        .await?;
-    crate::pods::statistics(lab).await
 }
 
 async fn overlays() -> Result<()> {

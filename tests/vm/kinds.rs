@@ -45,7 +45,7 @@ async fn virtual_workload(lab: &Lab, pod: &LabContainer, script: &str) -> Result
     Ok(container)
 }
 
-async fn virtual_pods(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn virtual_pods(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let (first, mut second) = (virtual_pod(&lab).await?, virtual_pod(&lab).await?);
     second.spec["hostname"] = json!("second");
@@ -56,15 +56,16 @@ async fn virtual_pods(lab: Arc<Lab>) -> Result<()> {
         lab.shell(&format!("ln -s busybox {}/rootfs/bin/test", container.bundle)).await?;
         ensure!(output(&lab, &container).await? == format!("{name}\n"));
         let root = format!("/var/lab/virtual-pods/{}", pod.id);
-        let cgroup = format!("/sys/fs/cgroup/pods/{0}/{0}", pod.id);
-        lab.shell(&format!("grep -q {name} {root}/sandboxMounts/shared/file && test -d {cgroup}")).await?;
+        // With either version of cgroups.
+        let cgroup = format!("find /sys/fs/cgroup -path '*/pods/{0}/{0}' | grep -q .", pod.id);
+        lab.shell(&format!("grep -q {name} {root}/sandboxMounts/shared/file && {cgroup}")).await?;
     }
     let again = second.clone();
     ensure!(refusal(create(&uvm, &again).await) == Some(HResult::SYSTEM_ALREADY_EXISTS));
     end(&uvm, &first, one).await?;
     let gone = format!("/var/lab/virtual-pods/{}", first.id);
     lab.shell(&format!("test ! -e {gone} && ! grep -q {gone}/ /proc/mounts")).await?;
-    lab.shell(&format!("test ! -e /sys/fs/cgroup/pods/{}", first.id)).await?;
+    lab.shell(&format!("! find /sys/fs/cgroup -name {} | grep .", first.id)).await?;
     // The other one goes on.
     let container = virtual_workload(&lab, &second, "cat /data/file").await?;
     ensure!(output(&lab, &container).await? == "second\n");
@@ -177,7 +178,7 @@ async fn listed(uvm: &Uvm, id: &ContainerId) -> Result<Vec<u32>> {
     Ok(properties.process_list.context("no list")?.iter().map(|entry| entry.process_id.0).collect())
 }
 
-async fn process_list(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn process_list(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let pod = sandbox(&lab).await?;
     let pause = start(&uvm, &pod).await?;

@@ -24,6 +24,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("core_files_are_limited_by_annotation", core_files)
         .test("every_signal_from_1_to_64_is_delivered", signals)
         .test("the_pods_limit_follows_the_machines_memory", machine_memory)
+        .test("memory_that_is_plugged_is_the_containers", |_| plugged_memory())
         .test("the_agents_own_memory_is_watched", |_| own_memory())
         .test("the_machine_is_powered_off_with_a_stuck_file_system", |_| stuck())
 }
@@ -133,29 +134,57 @@ async fn machine_memory(_: Arc<Lab>) -> Result<()> {
     // Memory that nothing immovable is put into can be taken away while the machine runs.
     let lab = Lab::with_plan(BootPlan { append: "movablecore=512M".to_owned(), ..Lab::plan() })?;
     let uvm = lab.uvm().await?;
-    let figures = async || -> Result<(u64, u64)> {
-        let script = "cat /sys/fs/cgroup/pods/memory.max; grep MemTotal /proc/meminfo | grep -o '[0-9]*'";
-        let text = String::from_utf8(lab.shell(script).await?.stdout)?;
-        let mut lines = text.lines().map(str::parse::<u64>);
-        let mut next = || anyhow::Ok(lines.next().context("too few lines")??);
-        Ok((next()?, next()? << 10))
-    };
-    let (limit, total) = figures().await?;
+    let (limit, total) = figures(&lab).await?;
     ensure!(limit == total - RESERVE, "{limit} of {total}");
     let script = "for b in $(ls -d /sys/devices/system/memory/memory* | sort -r); do \
                   echo offline > $b/state 2>/dev/null && echo $b && exit 0; done; exit 1";
     let block = String::from_utf8(lab.shell(script).await?.stdout)?;
     update_limit(&uvm).await?;
-    let (less, remaining) = figures().await?;
+    let (less, remaining) = figures(&lab).await?;
     ensure!(remaining < total && less == remaining - RESERVE, "{less} of {remaining}");
     lab.shell(&format!("echo online_movable > {}/state", block.trim())).await?;
     update_limit(&uvm).await?;
-    ensure!(figures().await? == (limit, total));
+    ensure!(figures(&lab).await? == (limit, total));
     for verb in ["Add", "Remove"] {
         let refused = modify(&uvm, verb, "PodCgroupMemoryLimit", Value::Null).await;
         ensure!(refusal(refused) == Some(HResult::FAIL), "{verb}");
     }
     Ok(())
+}
+
+async fn plugged_memory() -> Result<()> {
+    const MORE_MIB: u32 = 256;
+    let plan = BootPlan { memory_mib: 512, max_memory_mib: Some(1024), ..Lab::plan() };
+    let lab = Lab::with_plan(plan)?;
+    let uvm = lab.uvm().await?;
+    let (limit, total) = figures(&lab).await?;
+    uvm.add_memory(MORE_MIB).await?;
+    // The guest takes it into use in the background.
+    let wait = format!(
+        "until [ $(grep MemTotal /proc/meminfo | grep -o '[0-9]*') -gt {} ]; do true; done",
+        (total >> 10) + 200_000
+    );
+    lab.shell(&wait).await?;
+    update_limit(&uvm).await?;
+    let (raised, grown) = figures(&lab).await?;
+    let more = u64::from(MORE_MIB) << 20;
+    ensure!(grown == total + more && raised == limit + more, "{limit} of {total}, then {raised} of {grown}");
+    // More than there was before can be used, and the device through which we talk to the VM reaches it, too.
+    let fill = "mkdir /run/fill && mount -t tmpfs -o size=90% none /run/fill && \
+        dd if=/dev/zero of=/run/fill/file bs=1M count=560 2>/dev/null && tail -c 4000000 /run/fill/file";
+    let answer = lab.shell(fill).await?.stdout;
+    ensure!(answer.len() == 4_000_000 && answer.iter().all(|byte| *byte == 0), "{} bytes", answer.len());
+    ensure!(uvm.add_memory(512).await.is_err(), "more than the plan allows");
+    Ok(())
+}
+
+/// The limit of all containers and the machine's memory, in bytes.
+async fn figures(lab: &Lab) -> Result<(u64, u64)> {
+    let script = "cat /sys/fs/cgroup/pods/memory.max; grep MemTotal /proc/meminfo | grep -o '[0-9]*'";
+    let text = String::from_utf8(lab.shell(script).await?.stdout)?;
+    let mut lines = text.lines().map(str::parse::<u64>);
+    let mut next = || anyhow::Ok(lines.next().context("too few lines")??);
+    Ok((next()?, next()? << 10))
 }
 
 async fn update_limit(uvm: &Uvm) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod assigned;
 mod bridge;
+mod cgroup_v1;
 mod conformance;
 mod containers;
 mod devices;
@@ -39,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         assigned::suite(&lab),
         errors::suite(&lab),
         limits::suite(&lab),
+        cgroup_v1::suite()?,
         storage::suite(&lab),
         devices::suite(&lab),
         verity::suite(&lab),

@@ -129,7 +129,7 @@ async fn failed_sandbox(lab: Arc<Lab>) -> Result<()> {
     Ok(())
 }
 
-async fn privileged(lab: Arc<Lab>) -> Result<()> {
+pub(crate) async fn privileged(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let pod = sandbox(&lab).await?;
     let init = start(&uvm, &pod).await?;
@@ -157,7 +157,7 @@ async fn tee(lab: Arc<Lab>) -> Result<()> {
     end(&uvm, &pod, init).await
 }
 
-async fn metrics(uvm: &Uvm, id: &ContainerId) -> Result<Value> {
+pub(crate) async fn metrics(uvm: &Uvm, id: &ContainerId) -> Result<Value> {
     let query = Stringified(PropertyQuery { property_types: vec!["Statistics".to_owned()] });
     uvm.guest().call(id, GetProperties { query }).await?.properties.0.metrics.context("no statistics")
 }
@@ -189,26 +189,36 @@ pub(crate) async fn statistics(lab: Arc<Lab>) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn update_constraints(
+    uvm: &Uvm,
+    id: ContainerId,
+    settings: Value,
+) -> Result<(), GuestError> {
+    let request = ModifyRequest {
+        request_type: "Update".into(),
+        resource_type: "ContainerConstraints".into(),
+        settings,
+    };
+    uvm.guest().call(&id, ModifySettings { request }).await.map(drop)
+}
+
 async fn constraints(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
     let init = start(&uvm, &container).await?;
-    let update = |id: ContainerId, settings: Value| {
-        let request = ModifyRequest {
-            request_type: "Update".into(),
-            resource_type: "ContainerConstraints".into(),
-            settings,
-        };
-        let uvm = Arc::clone(&uvm);
-        async move { uvm.guest().call(&id, ModifySettings { request }).await.map(drop) }
-    };
     let limits = json!({"Windows": {}, "Linux": {"memory": {"limit": 33_554_432}, "cpu": {"quota": 20_000, "period": 100_000}}});
-    update(container.id.clone(), limits.clone()).await?;
+    update_constraints(&uvm, container.id.clone(), limits.clone()).await?;
     let cgroup = format!("/sys/fs/cgroup/pods/{}", container.id);
     let text = lab.shell(&format!("cd {cgroup} && cat memory.max cpu.max")).await?.stdout;
     ensure!(text == b"33554432\n20000 100000\n", "{}", String::from_utf8_lossy(&text));
-    ensure!(refusal(update(container.id.clone(), Value::Null).await) == Some(HResult::INVALID_JSON));
-    ensure!(refusal(update(ContainerId("nobody".into()), limits).await) == Some(HResult::SYSTEM_NOT_FOUND));
+    ensure!(
+        refusal(update_constraints(&uvm, container.id.clone(), Value::Null).await)
+            == Some(HResult::INVALID_JSON)
+    );
+    ensure!(
+        refusal(update_constraints(&uvm, ContainerId("nobody".into()), limits).await)
+            == Some(HResult::SYSTEM_NOT_FOUND)
+    );
     end(&uvm, &container, init).await
 }
 

@@ -16,53 +16,23 @@ use lcow_tests::{Lab, LabContainer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Mutex;
-
-/// One VM for all of these, and one test at a time on it.
-type Shared = Arc<Mutex<Option<ForeignHost>>>;
 
 /// What a host that moves gets again of a stream (spec section 12.3).
 const REPLAY: usize = 128 << 10;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    let shared = Shared::default();
-    let with = |body| {
-        let shared = Arc::clone(&shared);
-        move |_| on_host(shared, body)
-    };
+    // One VM for all of these: each spoils the connection in its own way.
     Suite::new("reconnect", lab)
-        .test("output_goes_on_after_its_last_bytes_were_repeated", with(Test::Output))
-        .test("output_that_its_host_has_closed_does_not_hold_up_the_status", with(Test::ClosedOutput))
-        .test("the_same_host_gets_statuses_and_notifications_of_its_absence", with(Test::Rollback))
-        .test("a_destination_gets_them_once_it_has_asked", with(Test::Destination))
-        .test("a_host_that_starts_anew_gets_neither", with(Test::Stranger))
-        .test("requests_that_end_while_the_host_is_away_are_answered", with(Test::Requests))
-}
-
-#[derive(Clone, Copy)]
-enum Test {
-    Output,
-    ClosedOutput,
-    Rollback,
-    Destination,
-    Stranger,
-    Requests,
-}
-
-async fn on_host(shared: Shared, test: Test) -> Result<()> {
-    let mut shared = shared.lock().await;
-    if shared.is_none() {
-        *shared = Some(ForeignHost::boot(&[]).await?);
-    }
-    let Some(host) = shared.as_mut() else { return Ok(()) };
-    match test {
-        Test::Output => output(host).await,
-        Test::ClosedOutput => closed_output(host).await,
-        Test::Rollback => rollback(host).await,
-        Test::Destination => destination(host).await,
-        Test::Stranger => stranger(host).await,
-        Test::Requests => requests(host).await,
-    }
+        .sharing(|| ForeignHost::boot(&[]))
+        .test("output_goes_on_after_its_last_bytes_were_repeated", |host| Box::pin(output(host)))
+        .test("output_that_its_host_has_closed_does_not_hold_up_the_status", |host| {
+            Box::pin(closed_output(host))
+        })
+        .test("the_same_host_gets_statuses_and_notifications_of_its_absence", |host| Box::pin(rollback(host)))
+        .test("a_destination_gets_them_once_it_has_asked", |host| Box::pin(destination(host)))
+        .test("a_host_that_starts_anew_gets_neither", |host| Box::pin(stranger(host)))
+        .test("requests_that_end_while_the_host_is_away_are_answered", |host| Box::pin(requests(host)))
+        .done()
 }
 
 /// A container that runs a shell script, and the host's ends of its standard input and output.

@@ -1,18 +1,24 @@
 //! The agent's part of the cgroup tree (spec section 11.1): `/gcs` for itself, `/pods` for all containers.
+//!
+//! What differs between the two versions of the kernel's interface is a [`Version`], of which `v1` and `v2` each have one;
+//! nothing outside of them knows which it is.
 
-mod metrics;
-mod resources;
+mod files;
+mod v1;
+mod v2;
+mod version;
 mod watch;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
+use version::Version;
 
-pub(crate) use metrics::{metrics, oom_kills};
-pub(crate) use resources::apply;
-pub(crate) use watch::{follow_kills, follow_memory, warn_of_kills};
+pub(crate) use v2::delegate;
+pub(crate) use watch::{follow_kills, follow_memory};
 
 /// Where cgroups are mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
@@ -20,6 +26,9 @@ pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 const AGENT: &str = "gcs";
 /// Parent of all containers.
 const PODS: &str = "pods";
+
+/// Processes that were killed take a moment to be gone; for so long a cgroup is tried to be removed.
+const REMOVAL: (u32, Duration) = (100, Duration::from_millis(10));
 
 /// A cgroup file or directory that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,105 +40,129 @@ pub(crate) struct Error {
     source: io::Error,
 }
 
+impl Error {
+    fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error { operation, path: path.to_owned(), source }
 }
 
-/// Creates the tree, moves the calling process into its own cgroup and limits all containers together to the
-/// machine's memory less `reserve` bytes.
-pub(crate) fn prepare(reserve: u64) -> Result<(), Error> {
-    let root = Path::new(ROOT);
-    if !is_unified(root) {
-        let source = io::Error::other(
-            "cgroup version 1 is mounted, and containers can be limited with version 2 only",
-        );
-        return Err(failed("using", root)(source));
+/// The cgroups of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroups(Rc<dyn Version>);
+
+impl Cgroups {
+    /// Those that PID 1 has mounted.
+    pub(crate) fn mounted() -> Result<Self, Error> {
+        let root = Path::new(ROOT);
+        Ok(Self(match v2::Tree::find(root) {
+            Some(tree) => Rc::new(tree),
+            None => Rc::new(v1::Trees::find(root)?),
+        }))
     }
-    for name in [AGENT, PODS] {
-        let path = Path::new(ROOT).join(name);
-        match fs::create_dir(&path) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(failed("creating", &path)(source));
+
+    /// Creates the tree, moves the calling process into its own cgroup and limits all containers together to the
+    /// machine's memory less `reserve` bytes.
+    pub(crate) fn prepare(&self, reserve: u64) -> Result<(), Error> {
+        self.0.prepare()?;
+        for name in [AGENT, PODS] {
+            self.0.create(Path::new(name))?;
+        }
+        self.0.delegate(Path::new(PODS))?;
+        for directory in self.0.directories(Path::new(AGENT)) {
+            files::set(&directory, "cgroup.procs", "0")?;
+        }
+        self.limit_pods(reserve)
+    }
+
+    /// The cgroup that a specification names by `path`.
+    pub(crate) fn named(&self, path: &str) -> Cgroup {
+        Cgroup { version: Rc::clone(&self.0), path: PathBuf::from(path.trim_start_matches('/')) }
+    }
+
+    /// Sets the limit of all containers together to the machine's memory less `reserve` bytes.
+    pub(crate) fn limit_pods(&self, reserve: u64) -> Result<(), Error> {
+        let total = nix::sys::sysinfo::sysinfo().map(|info| info.ram_total()).unwrap_or_default();
+        let limit = total.checked_sub(reserve).filter(|limit| *limit > 0).ok_or_else(|| {
+            let source = io::Error::other("the machine's memory does not exceed the reserve");
+            failed("limiting", Path::new(PODS))(source)
+        })?;
+        self.0.limit_memory(Path::new(PODS), limit)
+    }
+
+    /// Changes a container's specification so that the runtime does with these cgroups what it says.
+    pub(crate) fn adapt(&self, spec: &mut Value) {
+        self.0.adapt(spec);
+    }
+}
+
+/// One cgroup, which need not exist.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroup {
+    version: Rc<dyn Version>,
+    /// Below the root.
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Creates it, for further cgroups below it, limited to `resources`. One that is there already is an error.
+    pub(crate) fn create(&self, resources: &Value) -> Result<(), Error> {
+        if let Some(directory) = self.version.directories(&self.path).iter().find(|path| path.exists()) {
+            return Err(failed("creating", directory)(io::ErrorKind::AlreadyExists.into()));
+        }
+        self.version.create(&self.path)?;
+        self.version.delegate(&self.path)?;
+        self.limit(resources)
+    }
+
+    /// Limits it to what an OCI `linux.resources` object says. What it leaves out stays as it is. Device rules are the
+    /// runtime's and not touched.
+    pub(crate) fn limit(&self, resources: &Value) -> Result<(), Error> {
+        self.version.limit(&self.path, resources)
+    }
+
+    /// Every process in it and below it, by its pid in the root namespace.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>, Error> {
+        self.version.directories(&self.path).first().map_or(Ok(Vec::new()), |path| files::processes(path))
+    }
+
+    /// Kills every process in it and below it at once.
+    pub(crate) fn kill(&self) -> Result<(), Error> {
+        self.version.kill(&self.path)
+    }
+
+    /// Removes it and all below it; its processes must have ended or be about to. If it is gone, that is fine.
+    pub(crate) async fn remove(&self) -> Result<(), Error> {
+        for directory in self.version.directories(&self.path) {
+            remove_soon(&directory).await?;
+        }
+        Ok(())
+    }
+
+    /// Statistics in containerd's layout (spec section 11.2). With version 2 a cgroup that is gone has used nothing,
+    /// with version 1 that is an error; hosts know both.
+    pub(crate) fn metrics(&self) -> Result<Value, Error> {
+        self.version.metrics(&self.path)
+    }
+
+    /// How often a process in it was killed for want of memory.
+    pub(crate) fn oom_kills(&self) -> u64 {
+        self.version.oom_kills(&self.path)
+    }
+}
+
+async fn remove_soon(directory: &Path) -> Result<(), Error> {
+    let (tries, pause) = REMOVAL;
+    for _ in 1..tries {
+        match files::remove(directory) {
+            Err(error) if error.source.kind() == io::ErrorKind::ResourceBusy => {
+                tokio::time::sleep(pause).await;
             }
-            _ => {}
+            result => return result,
         }
     }
-    let procs = Path::new(ROOT).join(AGENT).join("cgroup.procs");
-    fs::write(&procs, "0").map_err(failed("joining", &procs))?;
-    delegate(&Path::new(ROOT).join(PODS))?;
-    limit_pods(reserve)
-}
-
-/// Whether version 2 is mounted at `root`.
-fn is_unified(root: &Path) -> bool {
-    root.join("cgroup.controllers").exists()
-}
-
-/// Makes every controller of `cgroup` available to its children.
-pub(crate) fn delegate(cgroup: &Path) -> Result<(), Error> {
-    let path = cgroup.join("cgroup.controllers");
-    let controllers = fs::read_to_string(&path).map_err(failed("reading", &path))?;
-    let wanted: Vec<String> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
-    let path = cgroup.join("cgroup.subtree_control");
-    fs::write(&path, wanted.join(" ")).map_err(failed("writing", &path))
-}
-
-/// Sets the limit of all containers together to the machine's memory less `reserve` bytes.
-pub(crate) fn limit_pods(reserve: u64) -> Result<(), Error> {
-    let total = nix::sys::sysinfo::sysinfo().map(|info| info.ram_total()).unwrap_or_default();
-    let path = Path::new(ROOT).join(PODS).join("memory.max");
-    let limit = total.checked_sub(reserve).filter(|limit| *limit > 0).ok_or_else(|| {
-        failed("limiting", &path)(io::Error::other("the machine's memory does not exceed the reserve"))
-    })?;
-    fs::write(&path, limit.to_string()).map_err(failed("writing", &path))
-}
-
-/// Creates the cgroup of a pod, limited to `resources`.
-pub(crate) fn create_pod(cgroup: &Path, resources: &Value) -> Result<(), Error> {
-    fs::create_dir(cgroup).map_err(failed("creating", cgroup))?;
-    delegate(cgroup)?;
-    apply(cgroup, resources)
-}
-
-/// The directory of the cgroup that a specification names by `path`.
-pub(crate) fn directory(path: &str) -> PathBuf {
-    Path::new(ROOT).join(path.trim_start_matches('/'))
-}
-
-/// Every process in `cgroup` and below it, by its pid in the root namespace.
-pub(crate) fn processes(cgroup: &Path) -> Result<Vec<u32>, Error> {
-    let mut found = Vec::new();
-    let mut open = vec![cgroup.to_owned()];
-    while let Some(directory) = open.pop() {
-        let path = directory.join("cgroup.procs");
-        let text = fs::read_to_string(&path).map_err(failed("reading", &path))?;
-        found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
-        let entries = fs::read_dir(&directory).map_err(failed("listing", &directory))?;
-        let children = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        open.extend(children.map(|entry| entry.path()));
-    }
-    Ok(found)
-}
-
-/// Kills every process in `cgroup` and below it at once.
-pub(crate) fn kill(cgroup: &Path) -> Result<(), Error> {
-    let path = cgroup.join("cgroup.kill");
-    match fs::write(&path, "1") {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("writing", &path)(source)),
-        _ => Ok(()),
-    }
-}
-
-/// Removes `cgroup` and all below it; it must be empty of processes. A cgroup that is gone is fine.
-pub(crate) fn remove(cgroup: &Path) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove(&entry.path())?;
-        }
-    }
-    match fs::remove_dir(cgroup) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("removing", cgroup)(source)),
-        _ => Ok(()),
-    }
+    files::remove(directory)
 }

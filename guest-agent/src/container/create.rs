@@ -15,7 +15,6 @@ use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
 use super::{Container, Error, guest_path, pods, runtime_spec};
-use crate::cgroup;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Phase, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
@@ -54,7 +53,7 @@ async fn undo(agent: &Agent, base: &RequestBase, bundle: &Path) {
     if let Err(error) = agent.runtime.delete(base.container_id.as_str()).await {
         failed(&error);
     }
-    if let Err(error) = pods::take_down(&agent.pods, &base.container_id, bundle).await {
+    if let Err(error) = pods::take_down(agent, &base.container_id, bundle).await {
         failed(&error);
     }
     if let Err(error) = agent.storage.release_bundle(&base.container_id).await {
@@ -98,6 +97,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
     // The executor has it.
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
+    agent.cgroups.adapt(&mut config);
     write_config(&bundle, &config)?;
     let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
@@ -108,7 +108,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         bundle,
         scratch: PathBuf::from(settings.scratch_dir_path),
         owns_pid_namespace: runtime_spec::owns_pid_namespace(&spec),
-        cgroup: cgroup::directory(cgroups_path),
+        cgroup: agent.cgroups.named(cgroups_path),
         spec,
         tee,
         network,
@@ -215,7 +215,7 @@ pub(super) fn set_initial_size(pty: &crate::process::Pty, process: &Value) {
 async fn supervise(agent: Rc<Agent>, container: Rc<Container>) {
     let status = container.init.child().exited().await;
     if !container.owns_pid_namespace
-        && let Err(error) = cgroup::kill(&container.cgroup)
+        && let Err(error) = container.cgroup.kill()
     {
         tracing::warn!(error = &error as &dyn std::error::Error, cid = %container.id, "killing what init left behind");
     }

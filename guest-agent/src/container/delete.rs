@@ -9,7 +9,7 @@ use super::{Container, Error, pods};
 use crate::gcs::Agent;
 use crate::process::Phase;
 use crate::runtime::{self, FailureKind};
-use crate::{cgroup, storage};
+use crate::storage;
 
 const SIGKILL: i32 = 9;
 
@@ -37,9 +37,10 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     if let Some((_, pod)) = agent.pods.of_sandbox(id) {
         pod.unmount()?;
     }
+    // Before libcontainer, which cannot remove cgroups that a container has made below its own.
+    container.cgroup.remove().await?;
     agent.runtime.delete(id.as_str()).await.map_err(Error::runtime("deleting the container"))?;
-    cgroup::remove(&container.cgroup)?;
-    pods::take_down(&agent.pods, id, &container.bundle).await?;
+    pods::take_down(agent, id, &container.bundle).await?;
     agent.storage.release_bundle(id).await?;
     if container.scratch != Path::new("") {
         storage::remove_tree(&container.scratch).await?;
@@ -71,7 +72,7 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
         }
     }
     container.init.child().exited().await;
-    cgroup::kill(&container.cgroup)?;
+    container.cgroup.kill()?;
     Ok(())
 }
 

@@ -9,8 +9,9 @@ use super::rewrite::TeeLog;
 use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
+use crate::power::{End, Ending};
 use crate::process::{self, Extras, Phase, Reconnect, Relays, Tee, Wanted};
-use crate::{power, runtime};
+use crate::runtime;
 
 /// Lets init run, with its streams connected to the host's ports.
 pub(crate) async fn start(
@@ -77,7 +78,7 @@ pub(crate) async fn shutdown(agent: &Agent, id: &ContainerId, signal: i32) -> Re
 
 fn power_off() -> ! {
     tracing::info!("the host asked for the end of the machine");
-    let error = power::end(power::End::Off);
+    let error = Ending::new(End::Off).end();
     tracing::error!(%error, "powering off");
     // With status 0, PID 1 powers off as well.
     std::process::exit(0)

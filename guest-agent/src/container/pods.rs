@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use lcow_protocol::ContainerId;
 
 use super::Error;
-use crate::{cgroup, storage};
+use crate::gcs::Agent;
+use crate::storage;
 
 /// Directories of a sandbox root on which something is mounted.
 pub(super) const SHARED: &str = "sandboxMounts";
@@ -76,19 +77,14 @@ pub(super) fn cgroups_path(pod: &str) -> String {
     format!("/pods/{pod}")
 }
 
-/// As [`cgroups_path`], as a directory.
-pub(super) fn cgroup(pod: &str) -> PathBuf {
-    cgroup::directory(&cgroups_path(pod))
-}
-
 /// Takes down the pod of `sandbox`, if it is one: its mounts, its directory and its cgroup.
-pub(super) async fn take_down(pods: &Pods, sandbox: &ContainerId, bundle: &Path) -> Result<(), Error> {
-    let Some((id, pod)) = pods.of_sandbox(sandbox) else { return Ok(()) };
+pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Path) -> Result<(), Error> {
+    let Some((id, pod)) = agent.pods.of_sandbox(sandbox) else { return Ok(()) };
     pod.unmount()?;
     if pod.root != bundle {
         storage::remove_tree(&pod.root).await?;
     }
-    cgroup::remove(&cgroup(&id))?;
-    pods.forget(&id);
+    agent.cgroups.named(&cgroups_path(&id)).remove().await?;
+    agent.pods.forget(&id);
     Ok(())
 }

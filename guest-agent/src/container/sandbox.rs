@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::pods::{self, HUGE_PAGES, LOGS, Pod, SHARED, SHARED_MEMORY};
 use super::prepare::{Attachment, Order, Outcome};
 use super::{Error, annotations, identity_files};
-use crate::{cgroup, storage};
+use crate::storage;
 
 /// Sets up what the pod shares. On failure the pod is left for the caller to take down.
 pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Result<Outcome, Error> {
@@ -28,7 +28,7 @@ pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Res
     identity_files::write(&order.spec, &root, resolv_conf.as_deref())?;
     order.adapt_process()?;
     share(&root)?;
-    cgroup::create_pod(&pods::cgroup(pod), &order.spec["linux"]["resources"])?;
+    order.agent.cgroups.named(&pods::cgroups_path(pod)).create(&order.spec["linux"]["resources"])?;
     let resolv_conf = root.join("resolv.conf");
     Ok(Outcome {
         gpus: Vec::new(),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use lcow_protocol::messages::ProcessEntry;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::rewrite::TeeLog;
-use crate::cgroup;
+use crate::cgroup::Cgroup;
 use crate::process::{ConsoleSocket, Phase, Process, Pty, Relays, StdioPipes};
 use crate::runtime::{FailurePipe, FailureWriter, Stdio, TerminalSocket};
 
@@ -27,7 +27,7 @@ pub(crate) struct Container {
     pub(super) scratch: PathBuf,
     /// The specification, before its filter and capabilities were split off for the executor.
     pub(super) spec: Value,
-    pub(super) cgroup: PathBuf,
+    pub(super) cgroup: Cgroup,
     /// What init's output is copied to.
     pub(super) tee: Option<TeeLog>,
     /// The namespace whose adapters it has.
@@ -97,14 +97,14 @@ impl Container {
 
     /// Logs what was killed in it for want of memory since the last call.
     pub(crate) fn report_oom_kills(&self) {
-        let count = cgroup::oom_kills(&self.cgroup);
+        let count = self.cgroup.oom_kills();
         if count > self.oom_kills.replace(count) {
-            cgroup::warn_of_kills(&self.cgroup, count);
+            self.cgroup.warn_of_kills(count);
         }
     }
 
-    /// Its cgroup, as a directory.
-    pub(crate) fn cgroup(&self) -> &Path {
+    /// Its cgroup.
+    pub(crate) fn cgroup(&self) -> &Cgroup {
         &self.cgroup
     }
 
@@ -122,7 +122,7 @@ impl Container {
     pub(crate) fn process_list(&self) -> Vec<ProcessEntry> {
         // A frame to the host holds about 2 400 entries (spec section 3.3).
         const MOST: usize = 2000;
-        let mut pids = cgroup::processes(&self.cgroup).unwrap_or_default();
+        let mut pids = self.cgroup.processes().unwrap_or_default();
         pids.extend(self.execs.borrow().keys().map(|id| id.0));
         pids.push(self.init.id().0);
         pids.sort_unstable();

@@ -7,6 +7,7 @@ use lcow_protocol::{ContainerId, ProcessId};
 
 use super::Options;
 use crate::bridge::{Outbound, Requests};
+use crate::cgroup::Cgroups;
 use crate::container::{Containers, Pods};
 use crate::network::Network;
 use crate::process::VmProcesses;
@@ -17,6 +18,8 @@ use crate::storage::Storage;
 pub(crate) struct Agent {
     /// The flags it was started with.
     pub(crate) options: Options,
+    /// The machine's cgroups.
+    pub(crate) cgroups: Cgroups,
     /// The youki seam.
     pub(crate) runtime: Rc<runtime::Client>,
     /// Processes of the VM itself.
@@ -41,10 +44,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// An agent without containers and without a connection.
-    pub(crate) fn new(options: Options, runtime: Rc<runtime::Client>) -> Rc<Self> {
+    pub(crate) fn new(options: Options, cgroups: Cgroups, runtime: Rc<runtime::Client>) -> Rc<Self> {
         let storage = Storage::new(options.verity.clone());
         Rc::new(Self {
             options,
+            cgroups,
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),

@@ -17,8 +17,9 @@ use tokio::net::unix::pipe;
 pub(crate) use agent::Agent;
 pub(crate) use options::Options;
 
+use crate::cgroup::{self, Cgroups};
 use crate::log::{self, Admission, Log, RateLimit, Writer};
-use crate::{bridge, causes, cgroup, clock, runtime};
+use crate::{bridge, causes, clock, runtime};
 
 /// Threads for file-system work that blocks; they end when idle.
 const BLOCKING_THREADS: usize = 4;
@@ -68,7 +69,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = prepared.and(workers).and_then(|workers| run(options, workers));
+    let result = prepared.and_then(|cgroups| run(options, cgroups, workers?));
     if let Err(error) = &result {
         tracing::error!(error = error as &dyn std::error::Error, "the agent cannot go on");
     }
@@ -76,18 +77,18 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     ExitCode::from(u8::from(result.is_err()))
 }
 
-fn run(options: Options, workers: runtime::ParentHandle) -> Result<(), Error> {
+fn run(options: Options, cgroups: Cgroups, workers: runtime::ParentHandle) -> Result<(), Error> {
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(io("starting the runtime"))?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&tokio, serve(options, workers))
+    local.block_on(&tokio, serve(options, cgroups, workers))
 }
 
 /// What the worker parent inherits.
-fn prepare(options: &Options) -> Result<(), Error> {
+fn prepare(options: &Options) -> Result<Cgroups, Error> {
     if options.deny_by_default {
         return Err(Error::NoPolicyEngine);
     }
@@ -95,7 +96,9 @@ fn prepare(options: &Options) -> Result<(), Error> {
         fs::write("/proc/sys/kernel/core_pattern", pattern).map_err(io("setting the core pattern"))?;
     }
     fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
-    Ok(cgroup::prepare(options.memory_reserve)?)
+    let cgroups = Cgroups::mounted()?;
+    cgroups.prepare(options.memory_reserve)?;
+    Ok(cgroups)
 }
 
 fn start_log(options: &Options) -> Result<Writer, Error> {
@@ -118,7 +121,7 @@ fn start_log(options: &Options) -> Result<Writer, Error> {
     Ok(writer)
 }
 
-async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), Error> {
+async fn serve(options: Options, cgroups: Cgroups, workers: runtime::ParentHandle) -> Result<(), Error> {
     let runtime =
         runtime::Client::new(workers.socket).map_err(io("taking over the worker parent's socket"))?;
     let output =
@@ -129,8 +132,12 @@ async fn serve(options: Options, workers: runtime::ParentHandle) -> Result<(), E
         tokio::task::spawn_local(clock::follow());
     }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
-    tokio::task::spawn_local(cgroup::follow_memory(options.memory_reserve, options.memory_alarm));
-    let agent = Agent::new(options, runtime);
+    tokio::task::spawn_local(cgroup::follow_memory(
+        cgroups.clone(),
+        options.memory_reserve,
+        options.memory_alarm,
+    ));
+    let agent = Agent::new(options, cgroups, runtime);
     tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
     tokio::select! {
         result = bridge::serve(agent) => Ok(result?),
@@ -154,7 +161,7 @@ async fn log_worker_output(output: pipe::Receiver) {
 
 async fn log_oom_kills(agent: Rc<Agent>) {
     let killed = || agent.containers.all().iter().for_each(|container| container.report_oom_kills());
-    if let Err(error) = cgroup::follow_kills(killed).await {
+    if let Err(error) = cgroup::follow_kills(&agent.cgroups, killed).await {
         tracing::warn!(%error, "what is killed for want of memory is not logged");
     }
 }

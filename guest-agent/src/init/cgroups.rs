@@ -1,5 +1,5 @@
-//! Mounts cgroups (spec section 14.3, step 9): version 2, unless the kernel has no device programs. A host that asks
-//! for version 1 is told that it gets 2: statistics have the same form, and an agent that ends serves nobody.
+//! Mounts cgroups (spec section 14.3, step 9): version 2, unless the host asks for version 1 or the kernel has no device
+//! programs.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -27,8 +27,12 @@ pub(super) enum Error {
     NoControllers,
 }
 
-/// Mounts what the kernel can do.
+/// Mounts what the host asks for and the kernel can do.
 pub(super) fn mount(kmsg: &Kmsg) -> Result<(), Error> {
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    if command_line.split_whitespace().any(|word| word == V1_WORD) {
+        return mount_v1();
+    }
     mount_kind("cgroup2", "cgroup2", ROOT, "")?;
     let root = open(ROOT)?;
     if !sys::cgroup_device_programs_supported(root.as_fd()) {
@@ -36,10 +40,6 @@ pub(super) fn mount(kmsg: &Kmsg) -> Result<(), Error> {
         drop(root);
         umount(ROOT).map_err(|source| Error::Mount { what: "2 (undoing)".to_owned(), source })?;
         return mount_v1();
-    }
-    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    if command_line.split_whitespace().any(|word| word == V1_WORD) {
-        kmsg.warning(&format!("init: {V1_WORD} is not heeded: containers are limited by cgroup version 2"));
     }
     Ok(cgroup::delegate(Path::new(ROOT))?)
 }

@@ -27,7 +27,7 @@ use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 use options::Options;
 
-use crate::power::{self, End};
+use crate::power::{End, Ending};
 use crate::{multicall, sys};
 
 /// The environment of the main program.
@@ -106,14 +106,13 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, Error> {
 /// Reaps until the main program has ended, then ends the machine.
 fn look_after(main: Pid, name: &[OsString], kmsg: &Kmsg) -> Result<ExitCode, Error> {
     let status = reap::until_exit(main).map_err(system("reaping"))?;
-    let end = if status == 0 {
+    let mut ending = Ending::new(if status == 0 { End::Off } else { End::Reset });
+    if status == 0 {
         kmsg.info("init: powering off");
-        End::Off
     } else {
-        last_words::say(name, status, kmsg);
-        End::Reset
-    };
-    let error = power::end(end);
+        last_words::say(name, status, &mut ending, kmsg);
+    }
+    let error = ending.end();
     kmsg.error(&format!("init: ending the machine: {error}"));
     // The kernel panics, which is the only end left.
     Ok(ExitCode::from(status))

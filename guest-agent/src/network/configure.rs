@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use lcow_protocol::settings::Network;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
 
+use super::dhcp::{Answer, Lease, Renewal, Whom};
 use super::netlink::Netlink;
 use super::plan::{OTHER_TABLE, Plan, Prefix, Route};
 use super::{Error, Place, dhcp};
@@ -29,6 +31,7 @@ pub(super) async fn run<T: Send + 'static>(
 }
 
 /// An adapter that is to be configured.
+#[derive(Clone, Debug)]
 pub(super) struct Job {
     /// Its interface.
     pub(super) name: String,
@@ -39,10 +42,53 @@ pub(super) struct Job {
     pub(super) place: Place,
 }
 
+/// An adapter that has what its settings say.
+pub(super) struct Configured {
+    /// With what a lease has filled in.
+    pub(super) settings: Network,
+    /// If there were no addresses.
+    pub(super) leased: Option<Leased>,
+}
+
+/// An adapter whose address is a lease.
+#[derive(Clone, Debug)]
+pub(super) struct Leased {
+    job: Job,
+    spot: Spot,
+    mac: [u8; 6],
+    pub(super) lease: Lease,
+}
+
+/// The network namespace of a process, which is not another one's of the same pid.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    place: Place,
+    inode: u64,
+}
+
+impl Spot {
+    fn of(place: Place) -> io::Result<Self> {
+        Ok(Self { place, inode: fs::metadata(place.namespace())?.ino() })
+    }
+
+    fn exists(&self) -> bool {
+        fs::metadata(self.place.namespace()).is_ok_and(|now| now.ino() == self.inode)
+    }
+
+    /// Makes it the calling thread's.
+    fn enter(&self) -> Result<(), Error> {
+        let path = self.place.namespace();
+        let file = File::open(&path).map_err(Error::step("opening", &path))?;
+        if !file.metadata().is_ok_and(|now| now.ino() == self.inode) {
+            return Err(Error::step("entering", &path)(io::ErrorKind::NotFound.into()));
+        }
+        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|error| Error::step("entering", &path)(error.into()))
+    }
+}
+
 impl Job {
-    /// Moves the interface to its place and configures it; changes the calling thread's network namespace. Returns the
-    /// settings, with the lease if there were no addresses.
-    pub(super) fn run(self) -> Result<Network, Error> {
+    /// Moves the interface to its place and configures it; changes the calling thread's network namespace.
+    pub(super) fn run(self) -> Result<Configured, Error> {
         let name = &self.name;
         let mtu = attribute(name, "mtu")
             .and_then(|text| text.parse().map_err(|_| io::ErrorKind::InvalidData.into()));
@@ -51,25 +97,60 @@ impl Job {
         if let Place::Process(pid) = self.place {
             move_to(name, pid)?;
         }
-        let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
-        let link = Link { index: index(name)?, name, netlink };
-        let mut plan = Plan::new(&self.settings, self.further)?;
+        let link = Link::open(name)?;
+        let plan = Plan::new(&self.settings, self.further)?;
         link.prepare(&plan, mtu)?;
-        let mut settings = self.settings;
-        if plan.addresses.is_empty() {
-            let mac =
-                dhcp::parse_mac(&mac).ok_or_else(|| Error::Invalid(format!("{name} is no Ethernet")))?;
-            settings = dhcp::lease(name, mac, &settings)
-                .map_err(|source| Error::Lease { interface: name.clone(), source })?;
-            plan = Plan::new(&settings, self.further)?;
+        if !plan.addresses.is_empty() {
+            link.apply(&plan)?;
+            return Ok(Configured { settings: self.settings, leased: None });
         }
-        link.apply(&plan)?;
-        Ok(settings)
+        let mac = dhcp::parse_mac(&mac).ok_or_else(|| Error::Invalid(format!("{name} is no Ethernet")))?;
+        let spot = Spot::of(self.place).map_err(Error::step("finding the namespace of", name))?;
+        self.lease(&link, spot, mac)
+    }
+
+    fn lease(&self, link: &Link<'_>, spot: Spot, mac: [u8; 6]) -> Result<Configured, Error> {
+        let lease = dhcp::lease(&self.name, mac)
+            .map_err(|source| Error::Lease { interface: self.name.clone(), source })?;
+        let settings = lease.fill(&self.settings);
+        link.apply(&Plan::new(&settings, self.further)?)?;
+        Ok(Configured { settings, leased: Some(Leased { job: self.clone(), spot, mac, lease }) })
+    }
+}
+
+impl Leased {
+    /// The interface's name.
+    pub(super) fn interface(&self) -> &str {
+        &self.job.name
+    }
+
+    /// Whether the adapter's place is still there.
+    pub(super) fn has_place(&self) -> bool {
+        self.spot.exists()
+    }
+
+    /// Asks for more time; changes the calling thread's network namespace.
+    pub(super) fn renew(&self, renewal: &Renewal, whom: Whom) -> Result<Option<Answer>, Error> {
+        self.spot.enter()?;
+        renewal.ask(&self.job.name, whom).map_err(Error::step("renewing the lease of", &self.job.name))
+    }
+
+    /// Takes off what the lease has brought; changes the calling thread's network namespace.
+    pub(super) fn withdraw(&self) -> Result<(), Error> {
+        self.spot.enter()?;
+        let plan = Plan::new(&self.lease.fill(&self.job.settings), self.job.further)?;
+        Link::open(&self.job.name)?.withdraw(&plan)
+    }
+
+    /// Asks for another lease; changes the calling thread's network namespace.
+    pub(super) fn again(&self) -> Result<Configured, Error> {
+        self.spot.enter()?;
+        self.job.lease(&Link::open(&self.job.name)?, self.spot, self.mac)
     }
 }
 
 fn move_to(name: &str, pid: u32) -> Result<(), Error> {
-    let path = format!("/proc/{pid}/ns/net");
+    let path = Place::Process(pid).namespace();
     let namespace = File::open(&path).map_err(Error::step("opening", &path))?;
     let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
     let index = index(name)?;
@@ -94,7 +175,12 @@ struct Link<'a> {
     netlink: Netlink,
 }
 
-impl Link<'_> {
+impl<'a> Link<'a> {
+    fn open(name: &'a str) -> Result<Self, Error> {
+        let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
+        Ok(Self { index: index(name)?, name, netlink })
+    }
+
     fn prepare(&self, plan: &Plan, mtu: u32) -> Result<(), Error> {
         let Self { index, name, netlink } = self;
         if plan.encap_overhead != 0 {
@@ -116,6 +202,20 @@ impl Link<'_> {
             }
         }
         plan.routes.iter().try_for_each(|route| self.add_route(route))
+    }
+
+    fn withdraw(&self, plan: &Plan) -> Result<(), Error> {
+        let Self { index, name, netlink } = self;
+        for prefix in &plan.addresses {
+            let subject = format!("{}/{} of {name}", prefix.address, prefix.bits);
+            netlink.remove_address(*index, *prefix).map_err(Error::step("removing the address", subject))?;
+            if plan.low_metric {
+                netlink
+                    .remove_rule(prefix.address, OTHER_TABLE, RULE_PRIORITY)
+                    .map_err(Error::step("removing the rule for", prefix.address))?;
+            }
+        }
+        Ok(())
     }
 
     /// A gateway that no route leads to is made known as a neighbour on the link.

@@ -7,6 +7,7 @@ mod adapter;
 mod configure;
 mod dhcp;
 mod error;
+mod keeper;
 mod netlink;
 mod plan;
 mod resolv_conf;
@@ -14,10 +15,12 @@ mod resolv_conf;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use lcow_protocol::settings;
 
 pub(crate) use error::Error;
+use keeper::Keeper;
 
 /// Where the adapters of a namespace belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,19 @@ pub(crate) enum Place {
     Machine,
 }
 
+impl Place {
+    /// The file of its network namespace.
+    fn namespace(self) -> String {
+        match self {
+            Self::Process(pid) => format!("/proc/{pid}/ns/net"),
+            Self::Machine => "/proc/self/ns/net".to_owned(),
+        }
+    }
+}
+
 /// All namespaces.
-#[derive(Debug, Default)]
-pub(crate) struct Network(RefCell<HashMap<String, Namespace>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Network(Rc<RefCell<HashMap<String, Namespace>>>);
 
 #[derive(Debug, Default)]
 struct Namespace {
@@ -51,6 +64,8 @@ struct Adapter {
     leased: Option<settings::Network>,
     /// Where it was moved to.
     placed: Option<Place>,
+    /// For a lease that ends.
+    keeper: Option<Keeper>,
 }
 
 impl Network {
@@ -69,7 +84,7 @@ impl Network {
         if known() {
             return Err(Error::Exists { namespace, id });
         }
-        let adapter = Adapter { id: id.clone(), name, settings, leased: None, placed: None };
+        let adapter = Adapter { id: id.clone(), name, settings, leased: None, placed: None, keeper: None };
         self.0.borrow_mut().entry(namespace.clone()).or_default().adapters.push(adapter);
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
@@ -139,7 +154,7 @@ impl Network {
         record.place = None;
         record.resolv_conf = None;
         for adapter in &mut record.adapters {
-            (adapter.placed, adapter.leased) = (None, None);
+            (adapter.placed, adapter.leased, adapter.keeper) = (None, None, None);
         }
         if record.adapters.is_empty() {
             namespaces.remove(&namespace);
@@ -150,15 +165,18 @@ impl Network {
     async fn sync(&self, namespace: &str) -> Result<(), Error> {
         let mut leased = false;
         for job in self.unplaced(namespace) {
-            let (name, place, asks) = (job.name.clone(), job.place, job.settings.ip_configs.is_empty());
+            let (name, place) = (job.name.clone(), job.place);
             // Before the work, so that nobody else begins with it.
             self.with_adapter(namespace, &name, |adapter| adapter.placed = Some(place));
             let done = configure::run(move || job.run()).await;
-            let settings =
+            let done =
                 done.inspect_err(|_| self.with_adapter(namespace, &name, |adapter| adapter.placed = None))?;
-            if asks {
+            if let Some(lease) = done.leased {
                 leased = true;
-                self.with_adapter(namespace, &name, |adapter| adapter.leased = Some(settings));
+                let keeper = Keeper::of(self, namespace, lease);
+                self.with_adapter(namespace, &name, |adapter| {
+                    (adapter.leased, adapter.keeper) = (Some(done.settings), keeper);
+                });
             }
         }
         if leased { self.write_resolv_conf(namespace) } else { Ok(()) }
@@ -225,7 +243,14 @@ mod tests {
         network.detach("n");
         assert!(!network.knows("n"));
         let settings = settings::Network { dns_server_list: "10.0.0.2".to_owned(), ..Default::default() };
-        let adapter = Adapter { id: "a".into(), name: "eth0".into(), settings, leased: None, placed: None };
+        let adapter = Adapter {
+            id: "a".into(),
+            name: "eth0".into(),
+            settings,
+            leased: None,
+            placed: None,
+            keeper: None,
+        };
         network
             .0
             .borrow_mut()
@@ -243,8 +268,14 @@ mod tests {
         let network = Network::default();
         let leased = settings::Network { dns_server_list: "10.0.2.3".to_owned(), ..Default::default() };
         let settings = settings::Network::default();
-        let adapter =
-            Adapter { id: "a".into(), name: "eth0".into(), settings, leased: Some(leased), placed: None };
+        let adapter = Adapter {
+            id: "a".into(),
+            name: "eth0".into(),
+            settings,
+            leased: Some(leased),
+            placed: None,
+            keeper: None,
+        };
         let record = Namespace { adapters: vec![adapter], place: None, resolv_conf: Some(path.clone()) };
         network.0.borrow_mut().insert("n".into(), record);
         network.write_resolv_conf("n").unwrap();
@@ -266,6 +297,7 @@ mod tests {
             settings: settings::Network::default(),
             leased: None,
             placed,
+            keeper: None,
         };
         let place = Place::Process(7);
         let adapters = vec![adapter("first", Some(place)), adapter("second", None)];

@@ -81,14 +81,13 @@ impl Netlink {
 
     /// Gives an interface an address.
     pub(super) fn add_address(&self, index: u32, prefix: Prefix) -> io::Result<()> {
-        let mut message = AddressMessage::default();
-        message.header.family = family(prefix.address);
-        message.header.prefix_len = prefix.bits;
-        message.header.index = index;
-        // For IPv4 the local address is the one that counts; for IPv6 both must agree.
-        message.attributes =
-            vec![AddressAttribute::Local(prefix.address), AddressAttribute::Address(prefix.address)];
+        let message = address(index, prefix);
         self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Takes an address off an interface. With the last one of its family the kernel takes off all its routes.
+    pub(super) fn remove_address(&self, index: u32, prefix: Prefix) -> io::Result<()> {
+        self.request(RouteNetlinkMessage::DelAddress(address(index, prefix)), 0)
     }
 
     /// Adds a route through an interface; a default route has the family of its gateway.
@@ -117,12 +116,33 @@ impl Netlink {
 
     /// What comes from `source` is looked up in `table`, before the main table.
     pub(super) fn add_rule(&self, source: IpAddr, table: u8, priority: u32) -> io::Result<()> {
-        let mut message = RuleMessage::default();
-        message.header.family = family(source);
-        message.header.src_len = Prefix::host(source).bits;
-        message.header.table = table;
-        message.header.action = RuleAction::ToTable;
-        message.attributes = vec![RuleAttribute::Source(source), RuleAttribute::Priority(priority)];
+        let message = rule(source, table, priority);
         self.request(RouteNetlinkMessage::NewRule(message), NLM_F_CREATE | NLM_F_EXCL)
     }
+
+    /// Takes back what [`Netlink::add_rule`] has added.
+    pub(super) fn remove_rule(&self, source: IpAddr, table: u8, priority: u32) -> io::Result<()> {
+        self.request(RouteNetlinkMessage::DelRule(rule(source, table, priority)), 0)
+    }
+}
+
+fn address(index: u32, prefix: Prefix) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(prefix.address);
+    message.header.prefix_len = prefix.bits;
+    message.header.index = index;
+    // For IPv4 the local address is the one that counts; for IPv6 both must agree.
+    message.attributes =
+        vec![AddressAttribute::Local(prefix.address), AddressAttribute::Address(prefix.address)];
+    message
+}
+
+fn rule(source: IpAddr, table: u8, priority: u32) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family(source);
+    message.header.src_len = Prefix::host(source).bits;
+    message.header.table = table;
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![RuleAttribute::Source(source), RuleAttribute::Priority(priority)];
+    message
 }

@@ -12,8 +12,12 @@ use super::tee::Tee;
 use crate::transport::HostStream;
 
 /// After all output was sent, so long may the host take to close. Upstream waits for ever, and so a vanished
-/// host could keep an exit status from being reported (spec section 17, row 26).
+/// host could keep an exit status from being reported (spec section 17, row 26). It cannot be much shorter: only by its
+/// closing does a host say that it has read all, and one that is told the exit status first reads for a second more.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+/// The same where nothing was sent, so that nothing can be lost: a host that closes does so at once, and one that asked for
+/// a stream and has forgotten it does not hold up the status.
+const EMPTY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a container's init has beside its connections.
 #[derive(Debug, Default)]
@@ -29,13 +33,15 @@ pub(super) struct Output {
     host: Option<HostStream>,
     tee: Option<Tee>,
     again: Option<Again>,
+    /// Whether there was anything for the host.
+    used: bool,
 }
 
 impl Output {
     /// A stream to `host`, which was found at `port`.
     pub(super) fn new(host: Option<HostStream>, port: VsockPort, extras: &Extras) -> Self {
         let again = extras.reconnect.clone().map(|reconnect| Again::new(port, reconnect));
-        Self { host, tee: extras.tee.clone(), again }
+        Self { host, tee: extras.tee.clone(), again, used: false }
     }
 
     /// Sends `bytes`. What nobody listens to is thrown away: the process must not block on its own output for that.
@@ -46,6 +52,7 @@ impl Output {
             self.tee = None;
         }
         let Some(host) = &mut self.host else { return };
+        self.used = true;
         if let Some(again) = &mut self.again {
             again.remember(bytes);
         }
@@ -57,12 +64,13 @@ impl Output {
     /// At the end of the output: half-close, then wait until the host has read everything and closed.
     pub(super) async fn close(mut self) {
         self.flush().await;
+        let patience = if self.used { DRAIN_PATIENCE } else { EMPTY_PATIENCE };
         while let Some(host) = &mut self.host {
             match host.shutdown().await {
                 Ok(()) => {
                     let mut byte = [0];
                     // Any outcome means that the host is done.
-                    let _ = tokio::time::timeout(DRAIN_PATIENCE, host.read(&mut byte)).await;
+                    let _ = tokio::time::timeout(patience, host.read(&mut byte)).await;
                     return;
                 }
                 Err(error) => self.host = self.reconnect(&error).await,
@@ -93,7 +101,28 @@ impl Output {
 mod tests {
     use std::fs::File;
 
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// How long, by virtual time, a host that does not close holds up what comes after these pieces of output.
+    async fn held_up_after(pieces: &[&[u8]]) -> Duration {
+        let (_host, ours) = tokio::net::UnixStream::pair().unwrap();
+        let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &Extras::default());
+        for piece in pieces {
+            output.write(piece).await;
+        }
+        let begin = Instant::now();
+        output.close().await;
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_close_is_waited_for_long_only_if_it_has_something_to_read() {
+        assert!(held_up_after(&[b"all of it"]).await >= DRAIN_PATIENCE);
+        let empty = held_up_after(&[]).await;
+        assert!(empty >= EMPTY_PATIENCE && empty < DRAIN_PATIENCE, "{empty:?}");
+    }
 
     #[test]
     fn a_stream_without_a_host_is_copied_all_the_same() {

@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Memory in MiB
     #[arg(short, long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB, value_parser = clap::value_parser!(u32).range(32..=16_777_216))]
     memory: u32,
+    /// What memory can grow to while the machine runs, in MiB: `object-add` and `device_add pc-dimm` at the socket of --qmp
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=16_777_216))]
+    max_memory: Option<u32>,
     /// Virtual processors [default: 2; 1 under emulation, which runs all of them in one thread]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: Option<u32>,
@@ -114,6 +117,9 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn plan(args: Args) -> anyhow::Result<BootPlan> {
+    if let Some(max) = args.max_memory.filter(|max| *max < args.memory) {
+        bail!("--max-memory {max} is less than --memory {}", args.memory);
+    }
     let disks = args
         .disks
         .iter()
@@ -129,6 +135,7 @@ fn plan(args: Args) -> anyhow::Result<BootPlan> {
     Ok(BootPlan {
         boot_files: args.boot_files,
         memory_mib: args.memory,
+        max_memory_mib: args.max_memory,
         cpus: args.cpus,
         root: args.root,
         firmware: args.firmware.as_deref().map(absolute).transpose()?,

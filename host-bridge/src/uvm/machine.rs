@@ -163,6 +163,13 @@ impl Uvm {
         Ok(())
     }
 
+    /// Plugs further memory, in MiB: a multiple of 128, within the plan's `max_memory_mib`. The guest takes it into use a
+    /// moment later; its agent then raises the limit of all containers within a minute, or when it is told to
+    /// (`PodCgroupMemoryLimit`).
+    pub async fn add_memory(&self, mib: u32) -> Result<(), VmmError> {
+        self.machine.add_memory(mib).await
+    }
+
     /// Starts a process of the VM itself.
     pub async fn exec(&self, process: VmProcess) -> Result<Process, GuestError> {
         self.guest.exec(process).await

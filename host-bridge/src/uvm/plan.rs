@@ -40,6 +40,8 @@ pub struct BootPlan {
     pub boot_files: Option<PathBuf>,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// What memory can grow to while the machine runs, in MiB; it cannot unless that is given.
+    pub max_memory_mib: Option<u32>,
     /// Virtual processors; as many as suit the accelerator unless given.
     pub cpus: Option<u32>,
     /// Where the root file system is.
@@ -73,6 +75,7 @@ impl Default for BootPlan {
         Self {
             boot_files: None,
             memory_mib: DEFAULT_MEMORY_MIB,
+            max_memory_mib: None,
             cpus: None,
             root: Root::Initrd,
             firmware: None,
@@ -135,6 +138,7 @@ impl BootPlan {
         Ok(MachineConfig {
             boot: self.boot(accelerator, cpus)?,
             memory_mib: self.memory_mib,
+            max_memory_mib: self.max_memory_mib,
             cpus,
             disks,
             pmem,

@@ -17,6 +17,8 @@ pub struct MachineConfig {
     pub boot: Boot,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// What memory can grow to while the machine runs, in MiB; `None` or less than it has is no growth.
+    pub max_memory_mib: Option<u32>,
     /// Virtual processors.
     pub cpus: u32,
     /// Disks on SCSI controller 0 at LUN 0, 1, 2…

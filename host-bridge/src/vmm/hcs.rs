@@ -23,6 +23,10 @@ impl Vmm for Hcs {
         match self.0 {}
     }
 
+    async fn add_memory(&self, _mib: u32) -> Result<(), VmmError> {
+        match self.0 {}
+    }
+
     fn console(&self) -> &Console {
         match self.0 {}
     }

@@ -38,6 +38,10 @@ pub trait Vmm: Sized + Send + Sync + 'static {
     /// Pulls a disk. The guest must have let go of it before.
     fn detach_disk(&self, lun: Lun) -> impl Future<Output = Result<(), VmmError>> + Send;
 
+    /// Plugs further memory, in MiB: a multiple of 128, within what the configuration allows. The guest takes it into use a
+    /// moment later.
+    fn add_memory(&self, mib: u32) -> impl Future<Output = Result<(), VmmError>> + Send;
+
     /// The console's output.
     fn console(&self) -> &Console;
 

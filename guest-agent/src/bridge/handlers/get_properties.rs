@@ -9,7 +9,6 @@ use lcow_protocol::messages::{GetProperties, GetPropertiesResponse, Properties, 
 
 use crate::bridge::Failure;
 use crate::bridge::dispatch::Reply;
-use crate::cgroup;
 use crate::gcs::Agent;
 
 pub(in crate::bridge) async fn handle(
@@ -26,7 +25,7 @@ pub(in crate::bridge) async fn handle(
         match PropertyType::from_name(&name) {
             Some(PropertyType::ProcessList) => properties.process_list = Some(container.process_list()),
             Some(PropertyType::Statistics) => {
-                let metrics = cgroup::metrics(container.cgroup());
+                let metrics = container.cgroup().metrics();
                 properties.metrics = Some(metrics.map_err(|error| Failure::new(HResult::FAIL, &error))?);
             }
             None => tracing::warn!(name, "unknown property asked for"),

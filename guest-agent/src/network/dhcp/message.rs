@@ -12,9 +12,12 @@ const ROUTER: u8 = 3;
 const NAME_SERVERS: u8 = 6;
 const DOMAIN: u8 = 15;
 const LEASE_TIME: u8 = 51;
+const RENEWAL_TIME: u8 = 58;
+const REBINDING_TIME: u8 = 59;
 const CLASSLESS_ROUTES: u8 = 121;
 /// What the server is asked to say.
-const PARAMETERS: [u8; 6] = [SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, LEASE_TIME];
+const PARAMETERS: [u8; 8] =
+    [SUBNET_MASK, CLASSLESS_ROUTES, ROUTER, NAME_SERVERS, DOMAIN, LEASE_TIME, RENEWAL_TIME, REBINDING_TIME];
 
 /// Seconds that stand for ever.
 pub(super) const FOREVER: u32 = u32::MAX;
@@ -28,7 +31,7 @@ pub(super) struct Client {
 
 /// What a server offers or grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(in crate::network) struct Answer {
     pub(super) kind: DhcpMessageType,
     pub(super) address: Ipv4Addr,
     pub(super) server: Option<Ipv4Addr>,
@@ -38,14 +41,29 @@ pub(super) struct Answer {
     pub(super) name_servers: Vec<Ipv4Addr>,
     pub(super) domain: String,
     pub(super) seconds: u32,
+    /// When the server that has granted it is to be asked again, and when any server is, in seconds of the lease.
+    pub(super) renew: Option<u32>,
+    pub(super) rebind: Option<u32>,
 }
 
 impl Client {
     /// A message to the server; a request names what was offered.
     pub(super) fn message(&self, kind: DhcpMessageType, offer: Option<&Answer>) -> Vec<u8> {
+        let (requested_ip, server_identifier) =
+            (offer.map(|offer| offer.address), offer.and_then(|offer| offer.server));
+        Self::emit(&DhcpRepr { requested_ip, server_identifier, ..self.plain(kind) })
+    }
+
+    /// A request for more time. The address is in use, so the answer can be sent to it (RFC 2131, 4.3.6).
+    pub(super) fn renewal(&self, lease: &Answer) -> Vec<u8> {
+        let plain = self.plain(DhcpMessageType::Request);
+        Self::emit(&DhcpRepr { client_ip: lease.address, broadcast: false, ..plain })
+    }
+
+    fn plain(&self, kind: DhcpMessageType) -> DhcpRepr<'static> {
         let mac = EthernetAddress(self.mac);
         let none = Ipv4Addr::UNSPECIFIED;
-        let message = DhcpRepr {
+        DhcpRepr {
             message_type: kind,
             transaction_id: self.transaction,
             secs: 0,
@@ -58,9 +76,9 @@ impl Client {
             subnet_mask: None,
             // To everybody, because we have no address yet.
             broadcast: true,
-            requested_ip: offer.map(|offer| offer.address),
+            requested_ip: None,
             client_identifier: Some(mac),
-            server_identifier: offer.and_then(|offer| offer.server),
+            server_identifier: None,
             parameter_request_list: Some(&PARAMETERS),
             dns_servers: None,
             max_size: None,
@@ -68,7 +86,10 @@ impl Client {
             renew_duration: None,
             rebind_duration: None,
             additional_options: &[],
-        };
+        }
+    }
+
+    fn emit(message: &DhcpRepr<'_>) -> Vec<u8> {
         let mut bytes = vec![0; message.buffer_len().max(SHORTEST)];
         // Fails only in a buffer that is too short.
         let _ = message.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..]));
@@ -98,6 +119,8 @@ impl Client {
             name_servers: option(NAME_SERVERS).map(|bytes| addresses(bytes).collect()).unwrap_or_default(),
             domain: domain.trim_end_matches('\0').to_owned(),
             seconds: fixed.lease_duration.unwrap_or(FOREVER),
+            renew: fixed.renew_duration,
+            rebind: fixed.rebind_duration,
         })
     }
 }
@@ -155,17 +178,28 @@ pub(super) mod tests {
         assert_eq!(bytes[..12], [1, 1, 6, 0, 0x12, 0x34, 0x56, 0x78, 0, 0, 0x80, 0]);
         let expected: Vec<u8> = [
             &[53, 1, 3, 61, 7, 1, 0, 0x15, 0x5d, 1, 2, 3, 54, 4, 10, 0, 2, 2, 50, 4, 10, 0, 2, 15][..],
-            &[51, 4, 255, 255, 255, 255, 55, 6, 1, 121, 3, 6, 15, 51, 255, 0],
+            &[51, 4, 255, 255, 255, 255, 55, 8, 1, 121, 3, 6, 15, 51, 58, 59, 255],
         ]
         .concat();
         assert_eq!(bytes[240..240 + expected.len()], expected);
     }
 
     #[test]
+    fn a_renewal_says_which_address_is_in_use_and_asks_nobody_by_name() {
+        let lease = CLIENT_OF_TESTS.read(&answer(5, &[54, 4, 10, 0, 2, 2])).unwrap();
+        let bytes = CLIENT_OF_TESTS.renewal(&lease);
+        assert_eq!(bytes[..16], [1, 1, 6, 0, 0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 10, 0, 2, 15]);
+        let codes = [&bytes[240..243], &bytes[243..252], &bytes[252..258]];
+        let expected: [&[u8]; 3] =
+            [&[53, 1, 3], &[61, 7, 1, 0, 0x15, 0x5d, 1, 2, 3], &[51, 4, 255, 255, 255, 255]];
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
     fn an_answer_is_read_with_its_options() {
         let options = [
             &[0, 1, 4, 255, 255, 240, 0, 3, 4, 10, 0, 0, 1, 6, 8, 10, 0, 0, 2, 10, 0, 0, 3][..],
-            &[15, 4, b'c', b'o', b'r', b'p', 51, 4, 0, 0, 14, 16, 54, 4, 10, 0, 0, 1],
+            &[15, 4, b'c', b'o', b'r', b'p', 51, 4, 0, 0, 14, 16, 58, 4, 0, 0, 0, 9, 54, 4, 10, 0, 0, 1],
         ]
         .concat();
         let read = CLIENT_OF_TESTS.read(&answer(5, &options)).unwrap();
@@ -176,6 +210,7 @@ pub(super) mod tests {
         assert_eq!(read.routes, [(Ipv4Addr::UNSPECIFIED, 0, Ipv4Addr::new(10, 0, 0, 1))]);
         assert_eq!(read.name_servers, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)]);
         assert_eq!((read.domain.as_str(), read.seconds), ("corp", 3600));
+        assert_eq!((read.renew, read.rebind), (Some(9), None));
     }
 
     #[test]

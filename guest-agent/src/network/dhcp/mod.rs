@@ -1,9 +1,9 @@
 //! A lease from a DHCP server, for adapters without addresses of the host's (spec section 10.3, step 4).
 //!
-//! Asked for is a lease for ever. What a server grants for less is kept all the same: nothing renews it, because hosts
-//! that know utility VMs send addresses, and a lease usually outlives such a VM.
+//! Asked for is a lease for ever; one that is granted for less is renewed.
 
 mod message;
+mod renewal;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -15,11 +15,17 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, sets
 
 use smoltcp::wire::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessageType as Kind};
 
-use message::{Answer, Client, FOREVER};
+use message::{Client, FOREVER};
+
+pub(super) use message::Answer;
+
+pub(super) use renewal::{Loss, Whom};
 
 /// How long each message's answer is waited for before it is sent again: 15 s together, for each of the two.
 const PATIENCE: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+/// How long the answer to a request for more time is waited for; it is made again at its next time in any case.
+const RENEWAL: Duration = Duration::from_secs(4);
 /// More than an Ethernet frame holds.
 const LARGEST: usize = 2048;
 
@@ -37,6 +43,60 @@ pub(crate) enum Error {
     Refused(Option<Ipv4Addr>),
 }
 
+/// What a server has granted.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    client: Client,
+    answer: Answer,
+    /// When it was asked for, from when its time counts.
+    asked: Instant,
+}
+
+impl Lease {
+    /// Whether it ends if it is not renewed.
+    pub(super) fn is_for_a_time(&self) -> bool {
+        self.answer.seconds != FOREVER
+    }
+
+    /// How long it is, in seconds.
+    pub(super) fn seconds(&self) -> u32 {
+        self.answer.seconds
+    }
+
+    /// The host's `settings` with the lease's address, its routes before the host's, and its names where the host has
+    /// none.
+    pub(super) fn fill(&self, settings: &Network) -> Network {
+        fill(settings, &self.answer)
+    }
+
+    /// Keeps it for as long as servers let it be kept. `ask` has [`Renewal::ask`] done.
+    pub(super) async fn keep(self, mut ask: impl AsyncFnMut(Whom, Renewal) -> Option<Answer>) -> Loss {
+        let Self { client, answer, asked } = self;
+        let ask = async |whom, lease: &Answer| ask(whom, Renewal { client, lease: lease.clone() }).await;
+        renewal::keep(answer, asked.into(), ask).await
+    }
+}
+
+/// A request for more time.
+#[derive(Clone, Debug)]
+pub(super) struct Renewal {
+    client: Client,
+    lease: Answer,
+}
+
+impl Renewal {
+    /// Asks once through `interface`; blocks for a few seconds at most. No answer is no error.
+    pub(super) fn ask(&self, interface: &str, whom: Whom) -> io::Result<Option<Answer>> {
+        let server = match (whom, self.lease.server) {
+            (Whom::Server, Some(server)) => server,
+            _ => Ipv4Addr::BROADCAST,
+        };
+        let socket = open(interface)?;
+        socket.send_to(&self.client.renewal(&self.lease), (server, DHCP_SERVER_PORT))?;
+        receive(&socket, self.client, &[Kind::Ack, Kind::Nak], RENEWAL)
+    }
+}
+
 /// The hardware address of an interface, as sysfs writes it.
 pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
@@ -47,21 +107,17 @@ pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(mac)
 }
 
-/// Fills in what `settings` leave open with a lease for `interface`, which must be up; blocks for half a minute at most.
-pub(super) fn lease(interface: &str, mac: [u8; 6], settings: &Network) -> Result<Network, Error> {
+/// Gets a lease for `interface`, which must be up; blocks for half a minute at most.
+pub(super) fn lease(interface: &str, mac: [u8; 6]) -> Result<Lease, Error> {
     let socket = open(interface)?;
     // The lower half is as good as the upper one.
     let transaction = (crate::random::number()? & u64::from(u32::MAX)).try_into().unwrap_or_default();
     let server = SocketAddr::from((Ipv4Addr::BROADCAST, DHCP_SERVER_PORT));
-    let lease = converse(&socket, server, Client { transaction, mac }, &PATIENCE)?;
-    if lease.seconds != FOREVER {
-        tracing::warn!(
-            interface,
-            seconds = lease.seconds,
-            "an address was leased for a time, and will not be renewed"
-        );
-    }
-    Ok(fill(settings, &lease))
+    let client = Client { transaction, mac };
+    // A little too early, and so on the safe side.
+    let asked = Instant::now();
+    let answer = converse(&socket, server, client, &PATIENCE)?;
+    Ok(Lease { client, answer, asked })
 }
 
 /// A socket that works without an address.
@@ -123,7 +179,6 @@ fn receive(
     }
 }
 
-/// The host's settings with the lease's address, its routes before the host's, and its names where the host has none.
 fn fill(settings: &Network, lease: &Answer) -> Network {
     let mut filled = settings.clone();
     filled.ip_configs =

@@ -8,6 +8,9 @@ use std::path::Path;
 use super::{drive, firmware};
 use crate::vmm::{Accelerator, Boot, Lun, MachineConfig, Pmem, VmmError};
 
+/// How often memory can be plugged into a machine that can grow.
+const MEMORY_SLOTS: usize = 16;
+
 /// Descriptors that QEMU inherits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Descriptors {
@@ -105,12 +108,15 @@ fn machine(args: &mut Args, config: &MachineConfig) -> Result<(), VmmError> {
     // Shared, because the vsock device maps the guest's memory.
     args.pair("-object", format!("memory-backend-memfd,id=mem,size={}M,share=on", config.memory_mib));
     let mut memory = OsString::from(format!("{}M", config.memory_mib));
+    // Free slots take the kernel time while it boots, so only a machine that asks for them has any.
+    let growth = u64::from(config.max_memory_mib.unwrap_or(0).saturating_sub(config.memory_mib)) << 20;
+    let free = if growth == 0 { 0 } else { MEMORY_SLOTS };
     let sizes = config.pmem.iter().map(pmem_size).collect::<Result<Vec<u64>, VmmError>>()?;
-    if !sizes.is_empty() {
+    if sizes.len() + free > 0 {
         // Every device is placed at a multiple of 1 GiB at worst.
         let room: u64 = sizes.iter().map(|size| size.next_multiple_of(1 << 30) + (1 << 30)).sum();
-        let max = (u64::from(config.memory_mib) << 20) + room;
-        memory.push(format!(",slots={},maxmem={}M", sizes.len(), max >> 20));
+        let max = (u64::from(config.memory_mib) << 20) + room + growth;
+        memory.push(format!(",slots={},maxmem={}M", sizes.len() + free, max >> 20));
     }
     args.pair("-m", memory);
     for (index, (pmem, size)) in config.pmem.iter().zip(sizes).enumerate() {
@@ -153,6 +159,34 @@ fn with_path(before: &str, path: &Path, after: &str) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::Transport;
+    use crate::vmm::{Kernel, Peers};
+
+    fn memory(max_memory_mib: Option<u32>) -> String {
+        let kernel = Kernel { image: "vmlinux".into(), initrd: None, command_line: String::new() };
+        let config = MachineConfig {
+            boot: Boot::Direct(kernel),
+            memory_mib: 512,
+            max_memory_mib,
+            cpus: 1,
+            disks: Vec::new(),
+            pmem: Vec::new(),
+            nics: Vec::new(),
+            accelerator: Accelerator::Tcg,
+            peers: Peers::Listeners(Transport::default()),
+            qmp: None,
+        };
+        let words = build(&config, Descriptors { qmp: 3, vsock: 4 }).unwrap();
+        let place = words.iter().position(|word| word == "-m").unwrap();
+        words[place + 1].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn only_a_machine_that_can_grow_has_free_slots() {
+        assert_eq!(memory(None), "512M");
+        assert_eq!(memory(Some(512)), "512M");
+        assert_eq!(memory(Some(1024)), "512M,slots=16,maxmem=1024M");
+    }
 
     #[test]
     fn commas_in_paths_are_doubled() {

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -38,6 +38,8 @@ pub struct Qemu {
     exit: watch::Receiver<Option<Exit>>,
     /// Ids of devices that are gone.
     deleted: broadcast::Sender<String>,
+    /// How much memory was plugged, in pieces.
+    dimms: AtomicU32,
     _qmp_path: Option<RemovedOnDrop>,
 }
 
@@ -83,7 +85,16 @@ impl Vmm for Qemu {
         let watcher =
             Watcher { process: process.clone(), stopping: stopping.clone(), deleted: deleted.clone(), ended };
         tokio::spawn(watcher.run(events));
-        Ok(Self { process, qmp, console, stopping, exit, deleted, _qmp_path: qmp_path })
+        Ok(Self {
+            process,
+            qmp,
+            console,
+            stopping,
+            exit,
+            deleted,
+            dimms: AtomicU32::new(0),
+            _qmp_path: qmp_path,
+        })
     }
 
     async fn attach_disk(&self, lun: Lun, disk: &Disk) -> Result<(), VmmError> {
@@ -107,6 +118,22 @@ impl Vmm for Qemu {
         // Without the event the next step fails and says so.
         let _ = tokio::time::timeout(DETACH_LIMIT, gone).await;
         self.execute(operation, "blockdev-del", json!({ "node-name": drive::id(lun) })).await
+    }
+
+    async fn add_memory(&self, mib: u32) -> Result<(), VmmError> {
+        let operation = || format!("plug {mib} MiB of memory");
+        let number = self.dimms.fetch_add(1, Ordering::Relaxed);
+        let (backend, device) = (format!("more{number}"), format!("dimm{number}"));
+        // Shared, because the vsock device maps the guest's memory.
+        let object = json!({ "qom-type": "memory-backend-memfd", "id": backend, "size": u64::from(mib) << 20, "share": true });
+        self.execute(operation, "object-add", object).await?;
+        let plug = json!({ "driver": "pc-dimm", "id": device, "memdev": backend });
+        let added = self.execute(operation, "device_add", plug).await;
+        if added.is_err() {
+            // The first error is the one to report.
+            let _ = self.qmp.execute("object-del", json!({ "id": backend })).await;
+        }
+        added
     }
 
     fn console(&self) -> &Console {

@@ -6,11 +6,9 @@ use serde_json::Value;
 
 use super::fail;
 use crate::bridge::Failure;
-use crate::cgroup;
 use crate::container::Container;
 
 pub(super) fn update(container: &Container, raw: &Value) -> Result<(), Failure> {
     let settings: ContainerConstraints = json::decode("Settings", raw)?;
-    cgroup::apply(container.cgroup(), &settings.linux)
-        .map_err(|error| fail(crate::causes::with_causes(&error)))
+    container.cgroup().limit(&settings.linux).map_err(|error| fail(crate::causes::with_causes(&error)))
 }

@@ -3,9 +3,11 @@
 use lcow_protocol::HResult;
 
 use crate::bridge::Failure;
-use crate::cgroup;
 use crate::gcs::Agent;
 
 pub(super) fn update(agent: &Agent) -> Result<(), Failure> {
-    cgroup::limit_pods(agent.options.memory_reserve).map_err(|error| Failure::new(HResult::FAIL, &error))
+    agent
+        .cgroups
+        .limit_pods(agent.options.memory_reserve)
+        .map_err(|error| Failure::new(HResult::FAIL, &error))
 }

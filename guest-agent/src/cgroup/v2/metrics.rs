@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Name, limit, number, object, page_sizes, pick, table};
+use crate::cgroup::files::{Name, limit, number, object, page_sizes, pick, table};
 
 /// The keys of `memory.stat`, and what they are called on the wire.
 const MEMORY: &[(&str, &str)] = &[
@@ -49,7 +49,7 @@ pub(super) fn metrics(cgroup: &Path) -> Value {
 }
 
 /// How often a process of `cgroup`, or below it, was killed for want of memory.
-pub(crate) fn oom_kills(cgroup: &Path) -> u64 {
+pub(super) fn oom_kills(cgroup: &Path) -> u64 {
     table(cgroup, "memory.events").get("oom_kill").copied().unwrap_or(0)
 }
 

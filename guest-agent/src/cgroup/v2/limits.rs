@@ -1,15 +1,14 @@
 //! OCI resource limits as files of cgroup version 2 (spec section 11.1).
 
-use std::fs;
-use std::io;
-use std::path::Path;
-
 use serde_json::Value;
 
-use super::{Error, failed};
+use crate::cgroup::files::plain;
 
 /// A file and the text that goes into it.
 type Setting = (&'static str, String);
+
+/// Missing in a kernel that does not account for swap, which then has nothing to limit.
+pub(super) const SWAP: &str = "memory.swap.max";
 
 /// Where a limit is in the OCI document, and the file that takes it unchanged; `-1` is `max`.
 const PLAIN: &[(&str, &str)] = &[
@@ -20,42 +19,16 @@ const PLAIN: &[(&str, &str)] = &[
     ("/cpu/mems", "cpuset.mems"),
 ];
 
-/// Limits `cgroup` to what an OCI `linux.resources` object says. What it leaves out stays as it is. Device rules are
-/// the runtime's and not touched.
-pub(crate) fn apply(cgroup: &Path, resources: &Value) -> Result<(), Error> {
-    for (file, text) in settings(resources) {
-        let path = cgroup.join(file);
-        match fs::write(&path, &text) {
-            // A kernel without swap accounting has nothing to limit.
-            Err(error) if file == "memory.swap.max" && error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(failed("writing", &path))?,
-        }
-    }
-    Ok(())
-}
-
-fn settings(resources: &Value) -> Vec<Setting> {
+/// The files that make limits of an OCI `linux.resources` object.
+pub(super) fn settings(resources: &Value) -> Vec<Setting> {
     let mut settings: Vec<Setting> = PLAIN
         .iter()
-        .filter_map(|(pointer, file)| Some((*file, plain(resources.pointer(pointer)?)?)))
+        .filter_map(|(pointer, file)| Some((*file, plain(resources.pointer(pointer)?, "max")?)))
         .collect();
     settings.extend(cpu_weight(resources));
     settings.extend(cpu_max(resources));
     settings.extend(swap(resources));
     settings
-}
-
-/// Zero and the empty text mean that nothing is asked for.
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => match number.as_i64()? {
-            0 => None,
-            ..0 => Some("max".to_owned()),
-            number => Some(number.to_string()),
-        },
-        _ => None,
-    }
 }
 
 /// Shares run from 2 to 262144, weights from 1 to 10000.
@@ -81,7 +54,7 @@ fn swap(resources: &Value) -> Option<Setting> {
     let swap = resources["memory"]["swap"].as_i64().filter(|swap| *swap != 0)?;
     let memory = resources["memory"]["limit"].as_i64().unwrap_or(0).max(0);
     let text = if swap < 0 { "max".to_owned() } else { (swap - memory).max(0).to_string() };
-    Some(("memory.swap.max", text))
+    Some((SWAP, text))
 }
 
 #[cfg(test)]

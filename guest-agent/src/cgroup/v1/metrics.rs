@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Name, number, object, page_sizes, pick, table};
+use super::Trees;
+use crate::cgroup::files::{Name, number, object, page_sizes, pick, table};
 use crate::cgroup::{Error, failed};
 
 /// Nanoseconds in a tick of `cpuacct.stat`; the kernel shows programs a hundred of them in a second (`USER_HZ`).
@@ -66,14 +67,14 @@ const OOM: &[Name] = &[
     ("oom_kill", "oom_kill", 1),
 ];
 
-/// The statistics of the cgroup that is `path` in the tree of each controller below `root`.
-pub(super) fn metrics(root: &Path, path: &Path) -> Result<Value, Error> {
-    let memory = root.join("memory").join(path);
+/// The statistics of the cgroup that is `path` in the tree of each controller.
+pub(super) fn metrics(trees: &Trees, path: &Path) -> Result<Value, Error> {
+    let memory = trees.directory("memory", path);
     if !memory.is_dir() {
         return Err(failed("reading", &memory)(io::ErrorKind::NotFound.into()));
     }
     let [pids, cpu, accounting, pages] =
-        ["pids", "cpu", "cpuacct", "hugetlb"].map(|controller| root.join(controller).join(path));
+        ["pids", "cpu", "cpuacct", "hugetlb"].map(|controller| trees.directory(controller, path));
     Ok(json!({
         "hugetlb": huge_pages(&pages),
         // Without a limit the file says `max`, which is left out.
@@ -84,6 +85,11 @@ pub(super) fn metrics(root: &Path, path: &Path) -> Result<Value, Error> {
         "rdma": {},
         "memory_oom_control": pick(&table(&memory, "memory.oom_control"), OOM),
     }))
+}
+
+/// How often a process of that cgroup was killed for want of memory; the kernel does not add what happens below.
+pub(super) fn oom_kills(trees: &Trees, path: &Path) -> u64 {
+    table(&trees.directory("memory", path), "memory.oom_control").get("oom_kill").copied().unwrap_or(0)
 }
 
 fn memory_uses(cgroup: &Path) -> Value {
@@ -184,8 +190,10 @@ mod tests {
                 "swap": {"usage": 2_097_152}, "kernel": {"usage": 16_384}, "kernel_tcp": {}},
             "blkio": {}, "rdma": {}, "memory_oom_control": {"oom_kill": 1},
         });
-        assert_eq!(metrics(&root, Path::new("pods/c1")).unwrap(), expected);
-        assert!(metrics(&root, Path::new("pods/gone")).is_err());
+        let trees = Trees::at(&root, &["cpu", "cpuacct", "hugetlb", "memory", "pids"]);
+        assert_eq!(metrics(&trees, Path::new("pods/c1")).unwrap(), expected);
+        assert_eq!(oom_kills(&trees, Path::new("pods/c1")), 1);
+        assert!(metrics(&trees, Path::new("pods/gone")).is_err());
         fs::remove_dir_all(root).unwrap();
     }
 }
