@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use lcow_disk::ext4::layer::{Options, Whiteouts, convert};
+use lcow_disk::ext4::layer::{Options, Whiteouts, convert_to_file};
 use lcow_disk::{verity, vhd};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -86,7 +86,7 @@ impl Tar2Ext4 {
             vhd_footer: self.vhd && !self.verity,
             ..Options::default()
         };
-        let stats = convert(input, &mut *file, &options)?;
+        let stats = convert_to_file(input, file, &options)?;
         if stats.dropped_xattrs > 0 {
             eprintln!("uvm-build: warning: {} extended attributes left out", stats.dropped_xattrs);
         }
