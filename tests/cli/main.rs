@@ -22,6 +22,7 @@ mod server;
 mod signals;
 mod terminal;
 mod usage;
+mod write_faults;
 
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         ("descriptions", descriptions::TESTS),
         ("disks", disks::TESTS),
         ("bad_sectors", bad_sectors::TESTS),
+        ("write_faults", write_faults::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));
     let trials = trials.map(|(suite, test)| {

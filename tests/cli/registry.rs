@@ -54,7 +54,7 @@ fn push(hub: &Hub, image: ImageBuilder, name: &str) -> Result<()> {
 }
 
 /// Digests of the files of a part of a home, by name; locks have none.
-fn digests(home: &Home, part: &str, end: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) fn digests(home: &Home, part: &str, end: &str) -> Result<BTreeMap<String, String>> {
     let mut digests = BTreeMap::new();
     for path in home.files(part, end)? {
         digests.insert(name(&path), Digest::of(&std::fs::read(&path)?).hex());
