@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod debian;
+pub mod documents;
 pub mod foreign;
 pub mod image;
 mod lab;

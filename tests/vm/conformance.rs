@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use lcow_tests::documents;
 use libtest_mimic::{Failed, Trial};
 
 /// The test of the document against the names of all `trials`.
@@ -16,7 +17,7 @@ fn check(tests: &BTreeSet<String>) -> Result<(), Failed> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
     let text = fs::read_to_string(project.join("docs/conformance.md"))?;
     let (mut wrong, mut right) = (Vec::new(), 0);
-    for name in text.split('`').skip(1).step_by(2).flat_map(expand) {
+    for name in documents::names(&text) {
         let known = if let Some(wanted) = name.strip_prefix("vm::").filter(|wanted| !wanted.is_empty()) {
             tests.contains(wanted) || tests.iter().any(|test| test.starts_with(&format!("{wanted}::")))
         } else if let Some(module) = name.strip_prefix("guest-agent ") {
@@ -30,16 +31,6 @@ fn check(tests: &BTreeSet<String>) -> Result<(), Failed> {
         return Err("the document names no test".into());
     }
     if wrong.is_empty() { Ok(()) } else { Err(format!("there is no {}", wrong.join(", ")).into()) }
-}
-
-/// `a::{b, c::d}` is `a::b` and `a::c::d`.
-fn expand(text: &str) -> Vec<String> {
-    match text.split_once('{') {
-        None => vec![text.to_owned()],
-        Some((prefix, rest)) => {
-            rest.trim_end_matches('}').split(',').map(|name| format!("{prefix}{}", name.trim())).collect()
-        }
-    }
 }
 
 /// Whether the module in the file or the directory of that name has tests.
