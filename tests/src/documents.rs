@@ -25,8 +25,8 @@ mod tests {
     #[test]
     fn every_test_that_the_table_of_disks_names_exists() {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let text = fs::read_to_string(project.join("docs/disks.md")).unwrap();
-        let named: Vec<String> = names(&text).filter(|name| name.contains(".rs::")).collect();
+        let document = fs::read_to_string(project.join("docs/disks.md")).unwrap();
+        let named: Vec<String> = names(&document).filter(|name| name.contains(".rs::")).collect();
         assert!(named.len() > 50, "the document names no tests");
         let exists = |name: &str| {
             let (file, test) = name.split_once("::").unwrap();
