@@ -23,6 +23,7 @@ mod server;
 mod signals;
 mod terminal;
 mod usage;
+mod write_faults;
 
 use std::sync::Arc;
 
@@ -75,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         ("descriptions", descriptions::TESTS),
         ("disks", disks::TESTS),
         ("bad_sectors", bad_sectors::TESTS),
+        ("write_faults", write_faults::TESTS),
     ];
     let trials = suites.into_iter().flat_map(|(suite, tests)| tests.iter().map(move |test| (suite, test)));
     let trials = trials.map(|(suite, test)| {

@@ -54,7 +54,7 @@ fn push(hub: &Hub, image: ImageBuilder, name: &str) -> Result<()> {
 }
 
 /// Digests of the files of a part of a home, by name; locks have none.
-fn digests(home: &Home, part: &str, end: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) fn digests(home: &Home, part: &str, end: &str) -> Result<BTreeMap<String, String>> {
     let mut digests = BTreeMap::new();
     for path in home.files(part, end)? {
         digests.insert(name(&path), Digest::of(&std::fs::read(&path)?).hex());
@@ -152,7 +152,7 @@ fn killed_converting(home: &Home) -> Result<()> {
     forget()?;
     let start = Instant::now();
     home.lcow(&["pull", &name])?.well()?;
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
     let mut unfinished = 0;
     for kill in 0..KILLS {
         if kill % 4 == 0 {
@@ -161,7 +161,12 @@ fn killed_converting(home: &Home) -> Result<()> {
         let pull = home.background(&["pull", &name])?;
         thread::sleep(whole * (kill % 8) / 8);
         pull.signal(Signal::SIGKILL)?;
-        unfinished += u32::from(pull.finish()?.status == -9);
+        if pull.finish()?.status == -9 {
+            unfinished += 1;
+        } else {
+            // The machine has less to do than when this was measured.
+            whole = whole * 3 / 4;
+        }
         for disk in home.files("layers", ".vhd")? {
             let found = Digest::of(&std::fs::read(&disk)?).hex();
             ensure!(disks[&self::name(&disk)] == found, "a disk with a name is not whole");

@@ -46,4 +46,24 @@ mod tests {
         assert!(!has_test(here, "named::names"), "no test");
         assert!(!has_test(here, "named::nothing") && !has_test(here, "nowhere::names"));
     }
+
+    /// Names here are `FILE::TEST`: a function, or the name in a table of tests.
+    #[test]
+    fn every_test_that_the_table_of_disks_names_exists() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let document = fs::read_to_string(project.join("docs/disks.md")).unwrap();
+        let named: Vec<String> = names(&document).into_iter().filter(|name| name.contains(".rs::")).collect();
+        assert!(named.len() > 50, "the document names no tests");
+        let exists = |name: &str| {
+            let (file, test) = name.split_once("::").unwrap();
+            let source = fs::read_to_string(project.join(file)).unwrap_or_default();
+            let is_function = source.match_indices(&format!("fn {test}(")).any(|(at, _)| {
+                // Of a property test the attribute stands a line higher.
+                source[..at].lines().rev().take(3).any(|line| line.contains("#[test]"))
+            });
+            is_function || source.contains(&format!("(\"{test}\","))
+        };
+        let missing: Vec<_> = named.iter().filter(|name| !exists(name)).collect();
+        assert!(missing.is_empty(), "there is no {missing:?}");
+    }
 }

@@ -125,6 +125,79 @@ fn mistakes_have_their_status() {
     assert_eq!(nothing.status.code(), Some(1));
 }
 
+/// The first `bytes` of a disk as `form`; nothing where `qemu-img` is not installed.
+fn other_form(directory: &Path, form: &str, bytes: usize) -> Option<Vec<u8>> {
+    let (raw, other) = (directory.join("raw"), directory.join(form));
+    said(&["tar2ext4", "-o", text(&raw)], &archive());
+    let made =
+        Command::new("qemu-img").args(["convert", "-f", "raw", "-O", form]).args([&raw, &other]).status();
+    let Ok(status) = made else {
+        println!("skipped: qemu-img is not installed");
+        return None;
+    };
+    assert!(status.success());
+    Some(fs::read(other).unwrap()[..bytes].to_vec())
+}
+
+#[test]
+fn files_that_are_no_disks_are_told_what_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = directory.path().join("whole.vhd");
+    said(&["tar2ext4", "-vhd", "-o", text(&whole)], &archive());
+    let whole = fs::read(whole).unwrap();
+    let cases: [(Option<Vec<u8>>, &str); 8] = [
+        (Some(Vec::new()), "0 bytes hold no file system"),
+        (Some(b"hello world\n".to_vec()), "12 bytes hold no file system"),
+        (Some(vec![0; 1 << 20]), "not an ext4 file system"),
+        (Some(b"Some text, and more of it. ".repeat(1000)), "not an ext4 file system"),
+        (Some(whole[..100_000].to_vec()), "only 100000 of them are there"),
+        (other_form(directory.path(), "vhdx", 70_000), "the VHDX ends before the end of the header"),
+        (other_form(directory.path(), "vhdx", 400_000), "the VHDX ends before the end of the"),
+        (other_form(directory.path(), "vpc", 600), "not a dynamic VHD: the file ends before its header does"),
+    ];
+    let file = directory.path().join("file");
+    let name = text(&file);
+    let commands: [&[&str]; 5] = [&["ls"], &["cat"], &["diff"], &["export"], &["check"]];
+    for (bytes, reason) in &cases {
+        let Some(bytes) = bytes else { continue };
+        fs::write(&file, bytes).unwrap();
+        for command in commands {
+            let path: &[&str] = if command == ["cat"] { &["/etc/hostname"] } else { &[] };
+            let output = disk(&[command, &[name], path].concat(), b"");
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+            assert!(told.contains(name) && told.contains(reason), "{command:?}: {told}, not {reason}");
+            assert!(!told.contains("buffer") && told.lines().count() == 1, "{command:?}: {told}");
+        }
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_uvm-build")).arg("inspect").arg(&file).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(name) && !told.contains("buffer"), "{told}");
+    }
+    // Without the end of its footer a fixed VHD is a raw disk, and whole.
+    fs::write(&file, &whole[..whole.len() - 100]).unwrap();
+    assert_eq!(said(&["ls", name], b""), "etc\nlarge\n");
+    let output = disk(&["ls", text(directory.path())], b"");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is a directory, not a disk"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_made_is_for_everybody_that_the_mask_lets_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, tar) = (directory.path().join("disk"), directory.path().join("tar"));
+    said(&["tar2ext4", "-o", text(&disk)], &archive());
+    said(&["export", text(&disk), "-o", text(&tar)], b"");
+    // What the mask leaves of a file made in the usual way.
+    let usual = directory.path().join("usual");
+    fs::write(&usual, b"").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+    assert_eq!([mode(&disk), mode(&tar)], [mode(&usual); 2]);
+}
+
 #[test]
 fn a_killed_conversion_leaves_no_half_image() {
     let directory = tempfile::tempdir().unwrap();

@@ -56,7 +56,8 @@ impl Seek for Failing {
 
 fn sample() -> Vec<u8> {
     let mut tar = Tar::new();
-    tar.xattr("user.a", &[1; 500]).file("a", &vec![7; 300_000]).symlink("l", &"t/".repeat(90)).dir("d");
+    // Longer than what is written at a time.
+    tar.xattr("user.a", &[1; 500]).file("a", &vec![7; 3_000_000]).symlink("l", &"t/".repeat(90)).dir("d");
     tar.finish()
 }
 
@@ -77,7 +78,7 @@ fn a_failing_disk_is_reported_wherever_it_fails() {
     let tar = sample();
     let whole = support::image(&tar).unwrap();
     let options = Options::default();
-    for left in (0..whole.len()).step_by(10_000) {
+    for left in (0..whole.len()).step_by(100_000) {
         let error = convert(tar.as_slice(), Failing::new(Vec::new(), left), &options).unwrap_err();
         assert!(matches!(error, LayerError::Write { .. }) && cause(&error) == Some(5), "{left}: {error}");
         let error = convert(Failing::new(tar.clone(), left), Cursor::new(Vec::new()), &options);

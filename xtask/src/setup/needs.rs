@@ -76,7 +76,7 @@ pub(super) const NEEDS: &[Need] = &[
     need("objdump", Probe::Runs(&["objdump", "--version"]), &["binutils"], "checks EFI programs"),
     dev("cpio", Probe::Runs(&["cpio", "--version"]), &["cpio"], "checks initrds"),
     dev("lz4", Probe::Runs(&["lz4", "--version"]), &["lz4"], "checks initrds"),
-    dev("strace", Probe::Runs(&["strace", "--version"]), &["strace"], "looks into programs"),
+    need("strace", Probe::Runs(&["strace", "--version"]), &["strace"], "lets system calls fail in tests"),
     dev("the default seccomp profile", Probe::Exists(&["/usr/share/containers/seccomp.json"]), &["golang-github-containers-common"], "compares system call filters"),
 ];
 

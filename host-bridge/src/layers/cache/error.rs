@@ -13,10 +13,12 @@ pub enum CacheError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The layer cannot be turned into a disk.
-    #[error("cannot convert layer {layer}")]
+    #[error("cannot convert layer {layer} to {}", disk.display())]
     Convert {
         /// Digest of the stored blob, or those of several.
         layer: String,
+        /// The disk, under the name that it has until it is whole.
+        disk: PathBuf,
         /// Why.
         source: LayerError,
     },

@@ -18,8 +18,11 @@ impl LayerCache {
         let convert = || -> Result<(), CacheError> {
             let file = File::create(&temporary).map_err(CacheError::io("create", &temporary))?;
             let options = layer::Options { vhd_footer: true, ..layer::Options::default() };
-            layer::convert(tar, &file, &options)
-                .map_err(|source| CacheError::Convert { layer: layer.to_owned(), source })?;
+            layer::convert_to_file(tar, &file, &options).map_err(|source| CacheError::Convert {
+                layer: layer.to_owned(),
+                disk: temporary.clone(),
+                source,
+            })?;
             // A name must not lead to holes after a power failure.
             file.sync_all().map_err(CacheError::io("write", &temporary))?;
             drop(file);

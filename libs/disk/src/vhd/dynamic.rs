@@ -63,7 +63,12 @@ impl<F: Read + Seek> Dynamic<F> {
         }
         let mut header = [0; HEADER_SIZE];
         file.seek(SeekFrom::Start(footer.header_at)).map_err(fault)?;
-        file.read_exact(&mut header).map_err(fault)?;
+        file.read_exact(&mut header).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                VhdError::Header { reason: "the file ends before its header does" }
+            }
+            _ => fault(source),
+        })?;
         let word = |at: usize| u32::from_be_bytes(crate::bytes::get(&header, at));
         if !header.starts_with(COOKIE) || word(36) != checksum(&header, 36) {
             return Err(VhdError::Header { reason: "the header is damaged" });

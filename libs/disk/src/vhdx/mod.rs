@@ -54,6 +54,12 @@ pub enum VhdxError {
         #[source]
         source: io::Error,
     },
+    /// The file is shorter than its own structures say.
+    #[error("the VHDX ends before the end of {part}")]
+    Truncated {
+        /// What should be there.
+        part: &'static str,
+    },
     /// The file is not what it claims to be.
     #[error("damaged VHDX: {reason}")]
     Damaged {

@@ -142,7 +142,10 @@ pub(super) fn read_at<F: Read + Seek>(
     bytes: &mut [u8],
     part: &'static str,
 ) -> Result<(), VhdxError> {
-    file.seek(SeekFrom::Start(at))
-        .and_then(|_| file.read_exact(bytes))
-        .map_err(|source| VhdxError::Read { part, source })
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(bytes)).map_err(|source| {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => VhdxError::Truncated { part },
+            _ => VhdxError::Read { part, source },
+        }
+    })
 }

@@ -71,9 +71,34 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let done = Command::new("umount").arg(self.directory.path()).status();
-        assert!(done.is_ok_and(|status| status.success()) || std::thread::panicking(), "umount");
+        let done = unmount(self.directory.path());
+        assert!(done.is_ok() || std::thread::panicking(), "unmounting: {done:?}");
     }
+}
+
+/// Unmounts, so that the image is complete. Our files there are closed by now; but a program that another test starts has
+/// all open files of this process from its fork to its exec, and the file system is busy for that moment. Detaching it
+/// would not wait for what is still to be written.
+#[cfg(target_os = "linux")]
+fn unmount(path: &Path) -> rustix::io::Result<()> {
+    use rustix::mount::{UnmountFlags, unmount};
+    const TRIES: u32 = 1000;
+    let busy = |done: &rustix::io::Result<()>| *done == Err(rustix::io::Errno::BUSY);
+    let mut done = unmount(path, UnmountFlags::empty());
+    for _ in 0..TRIES {
+        if !busy(&done) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        done = unmount(path, UnmountFlags::empty());
+    }
+    done
+}
+
+/// Nothing is mounted elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn unmount(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Directories under overlayfs, the top-most first, until dropped.

@@ -94,7 +94,9 @@ impl Store {
         source: &mut dyn Read,
         what: &str,
     ) -> Result<(tempfile::NamedTempFile, Digest, u64), StoreError> {
-        let mut target = Hashed::new(self.temporary()?);
+        let temporary = self.temporary()?;
+        // Failures of the file itself do not name it a second time.
+        let mut target = Hashed::new(temporary.as_file());
         let mut buffer = vec![0; BUFFER];
         loop {
             let count = read_some(source, &mut buffer, || what.to_owned())?;
@@ -102,11 +104,11 @@ impl Store {
                 break;
             }
             if let Err(error) = target.write_all(&buffer[..count]) {
-                return Err(StoreError::io("writing", target.inner.path())(error));
+                return Err(StoreError::io("writing", temporary.path())(error));
             }
         }
         let (digest, length) = (target.digest(), target.length);
-        Ok((target.inner, digest, length))
+        Ok((temporary, digest, length))
     }
 
     fn keep(&self, file: tempfile::NamedTempFile, digest: &Digest, _held: &Ingest) -> Result<(), StoreError> {

@@ -177,10 +177,8 @@ impl Store {
 
     /// Replace a file so that others see the old or the new one, whatever happens.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-        let directory = self.temporary_directory();
-        let mut file = tempfile::NamedTempFile::new_in(&directory)
-            .map_err(StoreError::io("creating a file in", &directory))?;
-        file.write_all(bytes).map_err(StoreError::io("writing", path))?;
+        let file = self.temporary()?;
+        file.as_file().write_all(bytes).map_err(StoreError::io("writing", path))?;
         file.as_file().sync_all().map_err(StoreError::io("writing", path))?;
         file.persist(path).map_err(|error| StoreError::io("replacing", path)(error.error))?;
         blobs::sync_directory(&self.root)

@@ -1,6 +1,7 @@
 //! `uvm-build disk`: disks made and read without mounting.
 mod check;
 mod flags;
+mod output;
 mod show;
 mod source;
 mod stream;

@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use lcow_disk::Window;
 use lcow_disk::ext4::reader::Reader;
@@ -28,7 +28,11 @@ impl Source {
     /// The disk, or its partition.
     pub(super) fn part(&self) -> Result<Part> {
         let path = &self.disk;
-        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let opening = || format!("opening {}", path.display());
+        let file = File::open(path).with_context(opening)?;
+        if file.metadata().with_context(opening)?.is_dir() {
+            bail!("{} is a directory, not a disk", path.display());
+        }
         let mut image = Image::open(file).with_context(|| path.display().to_string())?;
         let table = partitions(&mut image);
         let size = image.size();

@@ -7,6 +7,7 @@ use clap::Args;
 use lcow_disk::ext4::export::{self, Form};
 use lcow_disk::ext4::reader::{FileType, Reader};
 
+use super::output::Output;
 use super::source::{Part, Source, inner};
 
 /// The changes on a scratch disk (or a layer disk) as the tar of an OCI layer, whiteouts included
@@ -74,11 +75,10 @@ fn default_upper(disk: &mut Reader<Part>) -> Result<u32> {
 fn write(disk: &mut Reader<Part>, directory: u32, form: Form, output: Option<&Path>) -> Result<()> {
     let stats = match output {
         Some(path) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let mut file = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))
-                .with_context(|| format!("creating {}", path.display()))?;
-            let stats = to(disk, directory, form, file.as_file_mut())?;
-            file.persist(path).with_context(|| format!("creating {}", path.display()))?;
+            let mut output = Output::new(path)?;
+            let stats = to(disk, directory, form, output.file())
+                .with_context(|| format!("writing {}", path.display()))?;
+            output.keep()?;
             stats
         }
         None if io::stdout().is_terminal() => bail!("an archive is nothing for a terminal: use -o FILE"),

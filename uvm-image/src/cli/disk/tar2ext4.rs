@@ -1,14 +1,15 @@
 //! `uvm-build disk tar2ext4`: the drop-in for scripts.
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use lcow_disk::ext4::layer::{Options, Whiteouts, convert};
+use lcow_disk::ext4::layer::{Options, Whiteouts, convert_to_file};
 use lcow_disk::{verity, vhd};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+
+use super::output::Output;
 
 const EXAMPLE: &str = "\
 Flags may have one dash or two.
@@ -57,12 +58,9 @@ pub(crate) struct Tar2Ext4 {
 
 impl Tar2Ext4 {
     pub(super) fn run(self) -> Result<()> {
-        let output = &self.output;
-        let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let mut file = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))
-            .with_context(|| format!("creating {}", output.display()))?;
-        let root = self.write(file.as_file_mut()).with_context(|| format!("writing {}", output.display()))?;
-        file.persist(output).with_context(|| format!("creating {}", output.display()))?;
+        let mut output = Output::new(&self.output)?;
+        let root = self.write(output.file()).with_context(|| format!("writing {}", self.output.display()))?;
+        output.keep()?;
         if let Some(root) = root {
             println!("{root}");
         }
@@ -86,7 +84,7 @@ impl Tar2Ext4 {
             vhd_footer: self.vhd && !self.verity,
             ..Options::default()
         };
-        let stats = convert(input, &mut *file, &options)?;
+        let stats = convert_to_file(input, file, &options)?;
         if stats.dropped_xattrs > 0 {
             eprintln!("uvm-build: warning: {} extended attributes left out", stats.dropped_xattrs);
         }

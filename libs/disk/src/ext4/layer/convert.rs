@@ -1,11 +1,14 @@
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
 
 use super::error::LayerError;
+use super::reserve::{self, Reserve};
 use super::sink::Sink;
 use super::source::Plain;
 use super::tree::Tree;
 use super::{LayerStats, Options, Whiteouts, finish, plan};
 use crate::tar::{Entry, Reader};
+use crate::vhd::FOOTER_SIZE;
 
 /// Reads of file data larger than this go past the buffer.
 const INPUT_BUFFER: usize = 64 * 1024;
@@ -23,6 +26,18 @@ pub fn convert<R: Read, W: Write + Seek>(
     let mut writer = Writer::new(out, options)?;
     writer.add_layer(tar)?;
     writer.finish()
+}
+
+/// [`convert`] into a file, which gets the length of the disk. It is faster: space is asked for ahead where the system can
+/// do that.
+pub fn convert_to_file<R: Read>(tar: R, out: &File, options: &Options) -> Result<LayerStats, LayerError> {
+    let mut writer = Writer::reserving(out, options, Some(reserve::in_file))?;
+    writer.add_layer(tar)?;
+    let stats = writer.finish()?;
+    let footer = if options.vhd_footer { FOOTER_SIZE as u64 } else { 0 };
+    let end = |source| LayerError::Write { part: "the end", source };
+    out.set_len(stats.file_system_bytes + footer).map_err(end)?;
+    Ok(stats)
 }
 
 /// A file system under construction, from several layers or from single entries.
@@ -59,9 +74,13 @@ pub struct Writer<W> {
 impl<W: Write + Seek> Writer<W> {
     /// Start at byte 0 of `out`, which is overwritten.
     pub fn new(out: W, options: &Options) -> Result<Self, LayerError> {
+        Self::reserving(out, options, None)
+    }
+
+    fn reserving(out: W, options: &Options, reserve: Option<Reserve<W>>) -> Result<Self, LayerError> {
         let reserved = plan::reserved_blocks(options.max_size);
         Ok(Self {
-            sink: Sink::new(out, reserved, options.max_size.min(MAX_DISK))?,
+            sink: Sink::new(out, reserved, options.max_size.min(MAX_DISK), reserve)?,
             tree: Tree::new(),
             options: options.clone(),
             pending: Vec::new(),

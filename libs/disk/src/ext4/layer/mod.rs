@@ -4,11 +4,11 @@
 //! it, the superblock last. The same stream and options always give the same bytes.
 //!
 //! ```no_run
-//! use lcow_disk::ext4::layer::{Options, convert};
+//! use lcow_disk::ext4::layer::{Options, convert_to_file};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tar = std::fs::File::open("layer.tar")?;
 //! let disk = std::fs::File::create("layer.vhd")?;
-//! let stats = convert(tar, disk, &Options { vhd_footer: true, ..Options::default() })?;
+//! let stats = convert_to_file(tar, &disk, &Options { vhd_footer: true, ..Options::default() })?;
 //! println!("{} files, {} bytes", stats.inodes, stats.file_system_bytes);
 //! # Ok(())
 //! # }
@@ -22,12 +22,13 @@ mod links;
 mod names;
 mod node;
 mod plan;
+mod reserve;
 mod sink;
 mod source;
 mod stack;
 mod tree;
 
-pub use convert::{Writer, convert};
+pub use convert::{Writer, convert, convert_to_file};
 pub use error::LayerError;
 
 /// What `.wh.` entries of the stream mean.

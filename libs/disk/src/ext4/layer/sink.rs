@@ -2,10 +2,12 @@
 use std::io::{self, Seek, SeekFrom, Write};
 
 use super::LayerError;
+use super::reserve::{Reserve, Reserved};
 use crate::ext4::layout::{BLOCK, BLOCK_SIZE};
 
-/// Small enough to stay in a processor's cache between reading and writing, large enough to make calls rare.
-const BUFFER: usize = 128 * 1024;
+/// Small enough to stay in a processor's cache between reading and writing, and so large that the kernel takes memory for
+/// what is written in large pieces, too. Every write but the last begins and ends at a multiple of it.
+const BUFFER: usize = 1 << 20;
 
 /// Appends blocks to the disk.
 pub(super) struct Sink<W> {
@@ -15,13 +17,20 @@ pub(super) struct Sink<W> {
     /// Bytes of the disk before the buffer.
     base: u64,
     limit: u64,
+    reserved: Reserved<W>,
 }
 
 impl<W: Write + Seek> Sink<W> {
     /// Start at block `first`; everything before it is zero until [`Self::rewrite`].
-    pub(super) fn new(mut out: W, first: u32, limit: u64) -> Result<Self, LayerError> {
+    pub(super) fn new(
+        mut out: W,
+        first: u32,
+        limit: u64,
+        reserve: Option<Reserve<W>>,
+    ) -> Result<Self, LayerError> {
         out.seek(SeekFrom::Start(0)).map_err(fault("the start"))?;
-        let mut sink = Self { out, buffer: vec![0; BUFFER].into_boxed_slice(), used: 0, base: 0, limit };
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        let mut sink = Self { out, buffer, used: 0, base: 0, limit, reserved: Reserved::new(reserve) };
         sink.zeros(u64::from(first) * BLOCK)?;
         Ok(sink)
     }
@@ -88,6 +97,7 @@ impl<W: Write + Seek> Sink<W> {
 
     fn room(&mut self) -> Result<&mut [u8], LayerError> {
         if self.used == BUFFER {
+            self.reserved.up_to(self.base + BUFFER as u64, &self.out);
             self.flush()?;
         }
         Ok(&mut self.buffer[self.used..])

@@ -7,6 +7,8 @@ use super::superblock::Geometry;
 
 /// Blocks kept in memory: inode tables and directories are read again and again.
 const CACHED: usize = 64;
+/// First byte of the superblock.
+const SUPERBLOCK: u64 = 1024;
 
 /// Where the newest copy of a block is.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +31,16 @@ pub(super) struct Blocks<D> {
 
 impl<D: Read + Seek> Blocks<D> {
     pub(super) fn open(mut disk: D) -> Result<Self, ReadError> {
+        let size = disk.seek(SeekFrom::End(0)).map_err(|source| ReadError::Io { at: 0, source })?;
         let mut superblock = [0; 1024];
-        read_at(&mut disk, 1024, &mut superblock)?;
+        let least = SUPERBLOCK + superblock.len() as u64;
+        if size < least {
+            return Err(ReadError::TooShort { size, least });
+        }
+        read_at(&mut disk, SUPERBLOCK, &mut superblock)?;
         let geometry = Geometry::parse(&superblock)?;
-        let length = disk.seek(SeekFrom::End(0)).map_err(|source| ReadError::Io { at: 0, source })?;
-        if geometry.bytes() > length {
-            return Err(corrupt("superblock", 0u32, "the file system is larger than the disk"));
+        if geometry.bytes() > size {
+            return Err(ReadError::Truncated { size, expected: geometry.bytes() });
         }
         let cache = vec![(u64::MAX, Vec::new()); CACHED];
         Ok(Self { disk, geometry, updates: HashMap::new(), cache })

@@ -15,6 +15,22 @@ pub enum ReadError {
     /// There is no ext2, ext3 or ext4 superblock.
     #[error("not an ext4 file system")]
     NotExt4,
+    /// The disk has no room for any file system.
+    #[error("{size} bytes hold no file system: the smallest ext4 has more than {least}")]
+    TooShort {
+        /// Bytes of the disk.
+        size: u64,
+        /// Bytes up to the end of the superblock.
+        least: u64,
+    },
+    /// The end of the file system is missing.
+    #[error("the file system has {expected} bytes, but only {size} of them are there")]
+    Truncated {
+        /// Bytes of the disk.
+        size: u64,
+        /// Bytes of the file system.
+        expected: u64,
+    },
     /// It uses something that this reader does not know.
     #[error("the file system uses {what}, which is not supported")]
     Unsupported {
