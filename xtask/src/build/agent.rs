@@ -35,10 +35,8 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(agent)
 }
 
-/// What makes the agent static. At a fixed address it is smaller and has nothing to relocate when it starts; equal code of
-/// different generic functions is kept once.
-const FLAGS: [&str; 6] =
-    ["-C", "target-feature=+crt-static", "-C", "relocation-model=static", "-C", "link-arg=-Wl,--icf=all"];
+/// What makes the agent static. At a fixed address it is smaller and has nothing to relocate when it starts.
+const FLAGS: [&str; 4] = ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
 
 /// The user's flags and ours, separated as cargo wants it.
 fn rust_flags(users: Option<&str>) -> String {
