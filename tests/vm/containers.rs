@@ -10,7 +10,7 @@ use lcow_protocol::messages::ExitType;
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, refusal};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("containers", lab)
@@ -23,6 +23,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("limits_reach_the_cgroup", limits)
         .test("exec_sees_the_container", exec)
         .test("a_stream_that_carried_nothing_does_not_hold_up_the_status", unread)
+        .test("input_that_nobody_reads_ends_its_stream_alone", unread_input)
         .test("programs_that_cannot_run_are_told_apart", not_runnable)
         .test("a_terminal_for_init", terminal)
         .test("one_notification_after_the_waits", notification)
@@ -177,6 +178,25 @@ async fn unread(lab: Arc<Lab>) -> Result<()> {
     ensure!(exec.stderr.is_some());
     init.signal(None).await?;
     init.wait().await?;
+    uvm.container_delete(&container.id).await?;
+    Ok(())
+}
+
+async fn unread_input(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.script("exec <&-; echo closed; exec sleep 1000");
+    container.create(&uvm).await?;
+    let mut init = uvm.container_start(&container.id, Stdio::ALL).await?;
+    let mut closed = [0; 7];
+    let mut stdout = init.stdout.take().context("asked for")?;
+    stdout.read_exact(&mut closed).await?;
+    let mut stdin = init.stdin.take().context("asked for")?;
+    // The agent's own write fails, and it must live on.
+    while stdin.write_all(&closed).await.is_ok() {}
+    lab.shell("true").await?;
+    init.signal(None).await?;
+    drop(stdout);
+    ensure!(init.wait().await? == 137);
     uvm.container_delete(&container.id).await?;
     Ok(())
 }

@@ -50,9 +50,14 @@ pub(crate) async fn follow_kills(cgroups: &Cgroups, mut look: impl FnMut()) -> i
     let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     events.add_watch(&file, AddWatchFlags::IN_MODIFY)?;
     let events = sys::async_fd(events.into())?;
+    let mut seen = cgroups.0.oom_kills(Path::new(PODS));
     loop {
         events.async_io(Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut [0; 4096])?)).await?;
-        look();
+        // The file also changes a hundred times a second while a container's memory is reclaimed at its limit.
+        let count = cgroups.0.oom_kills(Path::new(PODS));
+        if std::mem::replace(&mut seen, count) != count {
+            look();
+        }
     }
 }
 

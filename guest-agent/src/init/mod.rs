@@ -143,7 +143,8 @@ fn start() -> Result<Started, Error> {
 
 /// Runs the main program in a session and with an environment of its own.
 fn become_program(program: &[OsString], kmsg: Kmsg) -> ExitCode {
-    if let Err(error) = sys::reset_signals().and_then(|()| nix::unistd::setsid().map(drop)) {
+    // Of SIGPIPE `exec` takes care; our own programs want it ignored, as the start of every Rust program makes it.
+    if let Err(error) = SigSet::empty().thread_set_mask().and_then(|()| nix::unistd::setsid().map(drop)) {
         kmsg.error(&format!("init: preparing the main program: {error}"));
     }
     sys::replace_environment("PATH", PATH);

@@ -113,7 +113,9 @@ impl Job {
         let lease = dhcp::lease(&self.name, mac)
             .map_err(|source| Error::Lease { interface: self.name.clone(), source })?;
         let settings = lease.fill(&self.settings);
-        link.apply(&Plan::new(&settings, self.further)?)?;
+        let plan = Plan::new(&settings, self.further)?;
+        // Nobody renews what is there by half, and the next attempt could not add it again; the first error is the one to report.
+        link.apply(&plan).inspect_err(|_| drop(link.withdraw(&plan)))?;
         Ok(Configured { settings, leased: Some(Leased { job: self.clone(), spot, mac, lease }) })
     }
 }

@@ -39,7 +39,7 @@ impl Keeper {
 }
 
 async fn follow(network: &Network, namespace: &str, mut leased: Leased) {
-    loop {
+    while leased.lease.is_for_a_time() {
         let interface = leased.interface();
         tracing::info!(interface, seconds = leased.lease.seconds(), "an address is leased for a time");
         let loss = keep(&leased).await;

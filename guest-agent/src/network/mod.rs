@@ -175,7 +175,10 @@ impl Network {
                 leased = true;
                 let keeper = Keeper::of(self, namespace, lease);
                 self.with_adapter(namespace, &name, |adapter| {
-                    (adapter.leased, adapter.keeper) = (Some(done.settings), keeper);
+                    // Its pod may have gone while a server was waited for; then nobody has the address.
+                    if adapter.placed == Some(place) {
+                        (adapter.leased, adapter.keeper) = (Some(done.settings), keeper);
+                    }
                 });
             }
         }

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 fn main() -> Result<()> {
-    let directory = std::env::args_os().nth(1).context("usage: busybox-image DIR")?;
+    let directory =
+        std::env::args_os().nth(1).filter(|directory| !directory.as_encoded_bytes().starts_with(b"-"));
+    let directory = directory.context("usage: busybox-image DIR")?;
     lcow_tests::image::write_busybox(Path::new(&directory))
 }
