@@ -22,7 +22,7 @@ pub(super) async fn find(settings: &Network) -> Result<String, Error> {
         return Err(Error::Invalid(format!("{:?} is no id of a network adapter", settings.id)));
     }
     // The driver may be one of the modules that PID 1 still loads.
-    storage::modules_loaded().await;
+    storage::machine_prepared().await;
     let device = if settings.vpci_assigned { Some(storage::wait_for_pci_device(&id).await?) } else { None };
     let deadline = Instant::now() + PATIENCE;
     loop {

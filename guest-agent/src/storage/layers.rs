@@ -93,7 +93,7 @@ impl Storage {
         let id = ContainerId(layers.container_id.clone());
         let plan = Plan::new(layers)?;
         self.check_layers(&plan)?;
-        super::modules_loaded().await;
+        super::machine_prepared().await;
         let bundle = plan.bundle.clone();
         let bound = blocking(move || {
             let source = plan.bundle_source();

@@ -55,18 +55,18 @@ impl Storage {
     }
 }
 
-/// How long PID 1 may take to load the modules for disks.
-const MODULES_PATIENCE: Duration = Duration::from_secs(30);
+/// How long PID 1's child may take to prepare the machine for disks.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until PID 1 has loaded what disks and overlays need. What is missing after that fails by itself.
-pub(crate) async fn modules_loaded() {
-    let loaded = async {
+/// Waits until PID 1's child has prepared what disks and overlays need, and loopback. What is missing after that fails by itself.
+pub(crate) async fn machine_prepared() {
+    let ready = async {
         while !boot_disks::storage_ready() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    if tokio::time::timeout(MODULES_PATIENCE, loaded).await.is_err() {
-        tracing::warn!("PID 1 has not loaded the modules for disks");
+    if tokio::time::timeout(PATIENCE, ready).await.is_err() {
+        tracing::warn!("PID 1 has not prepared the machine for disks");
     }
 }
 

@@ -27,7 +27,7 @@ impl Storage {
         if share.share_name.contains(',') {
             return Err(Error::Invalid(format!("share name {:?} has a comma", share.share_name)));
         }
-        super::modules_loaded().await;
+        super::machine_prepared().await;
         let stream = HostStream::dial(VsockPort(port)).await?;
         let socket = stream.into_blocking_fd().map_err(Error::io("preparing the socket of", &target))?;
         mount(socket, target.clone(), share).await?;

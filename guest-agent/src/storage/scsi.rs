@@ -110,7 +110,7 @@ fn host_suffix(name: &str) -> Option<u32> {
 pub(super) async fn wait_for(address: Address, partition: u64) -> Result<PathBuf, Error> {
     let sysfs = Sysfs::default();
     let deadline = Instant::now() + PATIENCE;
-    super::modules_loaded().await;
+    super::machine_prepared().await;
     loop {
         let name = match sysfs.block_name(address, partition) {
             // A driver may still be looking at its hardware.

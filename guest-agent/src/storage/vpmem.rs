@@ -41,7 +41,7 @@ impl Storage {
 async fn wait_for(number: u32) -> Result<PathBuf, Error> {
     let node = PathBuf::from(format!("/dev/pmem{number}"));
     let deadline = Instant::now() + PATIENCE;
-    super::modules_loaded().await;
+    super::machine_prepared().await;
     while !node.exists() {
         if Instant::now() >= deadline {
             return Err(Error::io("waiting for", &node)(io::ErrorKind::TimedOut.into()));

@@ -19,7 +19,7 @@ pub(in crate::bridge) async fn handle(
     let ports = message.settings.vsock_stdio_relay_settings;
     let process_id = if base.container_id.is_null() || parameters.create_in_utility_vm {
         // Such a process may look at disks itself.
-        storage::modules_loaded().await;
+        storage::machine_prepared().await;
         let streams = process::dial(&parameters, ports).await?;
         agent.vm_processes.start(&agent.runtime, parameters, streams).await?
     } else {
