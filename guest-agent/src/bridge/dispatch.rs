@@ -169,7 +169,9 @@ impl Dispatcher {
         let payload = outcome.and_then(|response| {
             serde_json::to_value(response).map_err(|error| Failure::text(HResult::FAIL, error.to_string()))
         });
-        self.answer(header, None, activity, payload.map(Reply::from));
+        let agent = Rc::clone(&self.agent);
+        let reply = |payload| Reply::and_when_written(payload, Box::new(move || agent.answered.notify_one()));
+        self.answer(header, None, activity, payload.map(reply));
         if self.negotiated {
             self.agent.outbound.negotiated(header.id);
         }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use lcow_protocol::{ContainerId, ProcessId};
+use tokio::sync::Notify;
 
 use super::Options;
 use crate::bridge::{Outbound, Requests};
@@ -38,6 +39,8 @@ pub(crate) struct Agent {
     pub(crate) storage: Storage,
     /// Frames on their way to the host.
     pub(crate) outbound: Outbound,
+    /// The protocol is agreed upon, and the host knows.
+    pub(crate) answered: Notify,
     /// What the host has asked for and not been answered yet.
     pub(crate) requests: Requests,
 }
@@ -58,6 +61,7 @@ impl Agent {
             filters: Filters::default(),
             storage,
             outbound: Outbound::default(),
+            answered: Notify::new(),
             requests: Requests::default(),
         })
     }

@@ -24,6 +24,8 @@ use crate::{bridge, causes, clock, runtime};
 /// Threads for file-system work that blocks; they end when idle.
 const BLOCKING_THREADS: usize = 4;
 
+/// Time for the host's first request, before the agent turns to the machine.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Time for the host to read the log's last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -127,23 +129,30 @@ async fn serve(options: Options, cgroups: Cgroups, workers: runtime::ParentHandl
     let output =
         pipe::Receiver::from_owned_fd_unchecked(workers.output).map_err(io("reading the worker parent"))?;
     tokio::task::spawn_local(log_worker_output(output));
-    tokio::task::spawn_local(log_kernel(options.kmsg_level));
-    if !options.disable_time_sync {
-        tokio::task::spawn_local(clock::follow());
-    }
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
-    tokio::task::spawn_local(cgroup::follow_memory(
-        cgroups.clone(),
-        options.memory_reserve,
-        options.memory_alarm,
-    ));
     let agent = Agent::new(options, cgroups, runtime);
-    tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
+    tokio::task::spawn_local(watch(Rc::clone(&agent)));
     tokio::select! {
         result = bridge::serve(agent) => Ok(result?),
         // Containers cannot be managed any more; ending the machine is the one honest answer.
         _ = events => Err(Error::Io { operation: "the worker parent ended", source: std::io::ErrorKind::BrokenPipe.into() }),
     }
+}
+
+/// Watches the machine, once the host has its first answer or does not come for it.
+async fn watch(agent: Rc<Agent>) {
+    let _ = tokio::time::timeout(FIRST_ANSWER, agent.answered.notified()).await;
+    let options = &agent.options;
+    tokio::task::spawn_local(log_kernel(options.kmsg_level));
+    if !options.disable_time_sync {
+        tokio::task::spawn_local(clock::follow());
+    }
+    tokio::task::spawn_local(cgroup::follow_memory(
+        agent.cgroups.clone(),
+        options.memory_reserve,
+        options.memory_alarm,
+    ));
+    tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
 }
 
 /// Whatever the single-threaded processes print becomes log lines, so that the log port stays pure JSON.
