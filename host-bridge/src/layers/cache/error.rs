@@ -19,8 +19,8 @@ pub enum CacheError {
         layer: String,
         /// The disk, under the name that it has until it is whole.
         disk: PathBuf,
-        /// Why.
-        source: LayerError,
+        /// Why. In a box, for paths are larger on Windows and make this the largest error by far.
+        source: Box<LayerError>,
     },
     /// A file of the cache failed.
     #[error("cannot {operation} {}", path.display())]

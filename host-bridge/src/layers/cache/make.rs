@@ -21,7 +21,7 @@ impl LayerCache {
             layer::convert_to_file(tar, &file, &options).map_err(|source| CacheError::Convert {
                 layer: layer.to_owned(),
                 disk: temporary.clone(),
-                source,
+                source: Box::new(source),
             })?;
             // A name must not lead to holes after a power failure.
             file.sync_all().map_err(CacheError::io("write", &temporary))?;
