@@ -56,8 +56,7 @@ pub(crate) async fn measure(lab: &Arc<Lab>, runs: usize, results: &mut Results) 
 
 /// Resident memory of the agent's three processes, before any container.
 async fn memory(lab: &Arc<Lab>, results: &mut Results) -> Result<()> {
-    // The agent is the first of its name: a child that is about to become another program still has it.
-    let script = "for pid in 1 $(pidof gcs | tr ' ' '\\n' | sort -n | head -n 1) $(pidof gcs-workers); do \
+    let script = "for pid in 1 $(pidof gcs) $(pidof gcs-workers); do \
                   echo $(sed -n 's/^Name:\t//p;s/^VmRSS:\t *\\([0-9]*\\) kB/\\1/p' /proc/$pid/status) $pid; done";
     let output = lab.shell(script).await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
