@@ -166,9 +166,7 @@ fn pull(home: &Home) -> Result<()> {
             tried(&home.command(&["pull", "-q", &name]), fault, number, &home.path(), &only)
         };
         let judge = |home: &Home, output: &Output| {
-            ensure!(output.status == 125 && output.stdout.is_empty(), "{output:?}");
-            ensure!(output.stderr.contains(&*home.path().to_string_lossy()), "it names no file: {output:?}");
-            let is_listed = !home.lcow(&["images", "-q"])?.well()?.text().is_empty();
+            let is_listed = listed_after(home, output)?;
             ensure!(!is_listed || content(home)? == whole, "half an image has a name");
             for (name, digest) in digests(home, "layers", ".vhd").unwrap_or_default() {
                 ensure!(whole.1[&name] == digest, "half a disk has a name");
@@ -187,6 +185,13 @@ fn pull(home: &Home) -> Result<()> {
     Ok(())
 }
 
+/// It failed and named a file; says whether the image is listed all the same.
+fn listed_after(home: &Home, output: &Output) -> Result<bool> {
+    ensure!(output.status == 125 && output.stdout.is_empty(), "{output:?}");
+    ensure!(output.stderr.contains(&*home.path().to_string_lossy()), "it names no file: {output:?}");
+    Ok(!home.lcow(&["images", "-q"])?.well()?.text().is_empty())
+}
+
 fn load(home: &Home) -> Result<()> {
     if !can_trace() {
         return Ok(());
@@ -201,9 +206,7 @@ fn load(home: &Home) -> Result<()> {
     for fault in FAULTS.iter().filter(|fault| fault.calls != "ftruncate") {
         let attempt = |home: &Home, number| tried(&home.command(&words), fault, number, &home.path(), &[]);
         let judge = |home: &Home, output: &Output| {
-            ensure!(output.status == 125 && output.stdout.is_empty(), "{output:?}");
-            ensure!(output.stderr.contains(&*home.path().to_string_lossy()), "it names no file: {output:?}");
-            let is_listed = !home.lcow(&["images", "-q"])?.well()?.text().is_empty();
+            let is_listed = listed_after(home, output)?;
             let blobs = || digests(home, "images/blobs/sha256", "");
             ensure!(!is_listed || blobs()? == whole, "half an image has a name");
             ensure!(home.files("images/tmp", "").unwrap_or_default().is_empty(), "half a blob is left");

@@ -164,6 +164,13 @@ impl LabContainer {
         self.args(&["/bin/sh", "-c", script])
     }
 
+    /// Takes its own namespace of this kind from it; gives those that it keeps, to which another one's may be added.
+    pub fn leave(&mut self, kind: &str) -> Result<&mut Vec<Value>> {
+        let namespaces = self.spec["linux"]["namespaces"].as_array_mut().context("namespaces")?;
+        namespaces.retain(|namespace| namespace["type"] != kind);
+        Ok(namespaces)
+    }
+
     /// Creates it, runs it to its end, and deletes it.
     pub async fn run(&self, lab: &Lab) -> Result<Output> {
         let uvm = lab.uvm().await?;

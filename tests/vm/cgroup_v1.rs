@@ -214,12 +214,8 @@ async fn left_behind(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
     // One of them makes further processes all the time.
     let mut container = limited(&lab, "sleep 1000 & while true; do (true); done & exec true", &[]).await?;
-    container.spec["linux"]["namespaces"]
-        .as_array_mut()
-        .context("namespaces")?
-        .retain(|namespace| namespace["type"] != "pid");
-    container.create(&uvm).await?;
-    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    container.leave("pid")?;
+    let init = start(&uvm, &container).await?;
     ensure!(init.wait().await? == 0);
     // Killed is not yet gone.
     let procs = format!("/sys/fs/cgroup/pids/pods/{}/cgroup.procs", container.id);
@@ -233,12 +229,8 @@ async fn frozen(lab: Arc<Lab>) -> Result<()> {
     let script = "cd /sys/fs/cgroup/freezer && mkdir x && { sleep 1000 & } && echo $! > x/cgroup.procs && echo FROZEN > x/freezer.state";
     let mut container = limited(&lab, script, &[]).await?;
     mount_cgroups(&mut container, &json!([]))?;
-    container.spec["linux"]["namespaces"]
-        .as_array_mut()
-        .context("namespaces")?
-        .retain(|namespace| namespace["type"] != "pid");
-    container.create(&uvm).await?;
-    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    container.leave("pid")?;
+    let init = start(&uvm, &container).await?;
     ensure!(init.wait().await? == 0);
     uvm.container_delete(&container.id).await?;
     ensure!(ask(&lab, &format!("find /sys/fs/cgroup -name {}", container.id)).await? == "");

@@ -12,6 +12,8 @@ use lcow_tests::{Lab, refusal};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::pods::end;
+
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("containers", lab)
         .test("hello", hello)
@@ -103,10 +105,7 @@ async fn seccomp(lab: Arc<Lab>) -> Result<()> {
         let effective = if user == 0 { "0000000000000020" } else { "0000000000000000" };
         ensure!(text.contains(effective), "the capabilities for confining were kept: {text}");
     }
-    init.signal(None).await?;
-    ensure!(init.wait().await? == 137);
-    uvm.container_delete(&container.id).await?;
-    Ok(())
+    end(&uvm, &container, init).await
 }
 
 pub(crate) async fn devices(lab: Arc<Lab>) -> Result<()> {
@@ -135,10 +134,7 @@ async fn limits(lab: Arc<Lab>) -> Result<()> {
     let cgroup = format!("/sys/fs/cgroup/pods/{}", container.id);
     let output = lab.shell(&format!("cd {cgroup} && cat memory.max cpu.max pids.max")).await?;
     ensure!(output.stdout == b"67108864\n50000 100000\n17\n", "{output:?}");
-    init.signal(None).await?;
-    init.wait().await?;
-    uvm.container_delete(&container.id).await?;
-    Ok(())
+    end(&uvm, &container, init).await
 }
 
 async fn exec(lab: Arc<Lab>) -> Result<()> {
@@ -157,10 +153,7 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
             uvm.container_exec(&container.id, process.clone(), Stdio::OUTPUT).await?.output().await?;
         ensure!((output.status, output.stdout.as_slice()) == (5, b"sleep\ny\n".as_slice()), "{output:?}");
     }
-    init.signal(None).await?;
-    init.wait().await?;
-    uvm.container_delete(&container.id).await?;
-    Ok(())
+    end(&uvm, &container, init).await
 }
 
 async fn unread(lab: Arc<Lab>) -> Result<()> {
@@ -176,10 +169,7 @@ async fn unread(lab: Arc<Lab>) -> Result<()> {
     // Its standard error stays open, and nobody reads it. Output that was sent would be waited for longer than that.
     ensure!(text == "x\n" && exec.wait_timeout(Duration::from_secs(20)).await? == 0, "{text}");
     ensure!(exec.stderr.is_some());
-    init.signal(None).await?;
-    init.wait().await?;
-    uvm.container_delete(&container.id).await?;
-    Ok(())
+    end(&uvm, &container, init).await
 }
 
 async fn unread_input(lab: Arc<Lab>) -> Result<()> {

@@ -44,9 +44,7 @@ async fn lease(_: Arc<Lab>) -> Result<()> {
     let init = start(&uvm, &pod).await?;
     let show = "cat /etc/resolv.conf; busybox ip -o addr; busybox ip route; busybox ip rule; busybox ip route show table 101";
     let mut inside = workload(&lab, &pod, show).await?;
-    let namespaces = inside.spec["linux"]["namespaces"].as_array_mut().context("namespaces")?;
-    namespaces.retain(|namespace| namespace["type"] != "network");
-    namespaces.push(json!({"type": "network", "path": format!("/proc/{}/ns/net", init.pid)}));
+    inside.leave("network")?.push(json!({"type": "network", "path": format!("/proc/{}/ns/net", init.pid)}));
     let text = output(&lab, &inside).await?;
     for part in ["nameserver 10.0.2.3\n", "eth0    inet 10.0.2.15/24", "default via 10.0.2.2 dev eth0"] {
         ensure!(text.contains(part), "{part} is missing in {text}");

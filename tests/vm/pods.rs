@@ -242,9 +242,9 @@ async fn network(_: Arc<Lab>) -> Result<()> {
     let init = start(&uvm, &pod).await?;
     let show = "cat /etc/resolv.conf; busybox ip -o addr; busybox ip route; busybox ip -6 route; busybox ip link; busybox ip rule; busybox ip route show table 101";
     let mut container = workload(&lab, &pod, show).await?;
-    let namespaces = container.spec["linux"]["namespaces"].as_array_mut().context("namespaces")?;
-    namespaces.retain(|namespace| namespace["type"] != "network");
-    namespaces.push(json!({"type": "network", "path": format!("/proc/{}/ns/net", init.pid)}));
+    container
+        .leave("network")?
+        .push(json!({"type": "network", "path": format!("/proc/{}/ns/net", init.pid)}));
     let text = output(&lab, &container).await?;
     for part in [
         "search corp.example\nnameserver 10.0.2.3\n",

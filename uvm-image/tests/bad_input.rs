@@ -1,13 +1,16 @@
 //! What `uvm-build` says to input that cannot be used: which file or word it is, and why, and that it has written nothing.
 #![cfg(unix)]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use support::uvm_build;
 
 /// Words, exit status, and what is said.
 type Case = (&'static [&'static str], i32, &'static [&'static str]);
@@ -146,13 +149,7 @@ impl Bench {
     }
 
     fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
-        command.args(words).current_dir(self.path()).stdin(Stdio::null());
-        command.env("LCOW_CACHE", self.path().join("kept"));
-        for name in ["LINUXKIT_CACHE", "LINUXKIT_MIRROR", "SOURCE_DATE_EPOCH"] {
-            command.env_remove(name);
-        }
-        command.output().unwrap()
+        uvm_build(self.path()).args(words).output().unwrap()
     }
 
     /// Names of what is there, but for the cache.

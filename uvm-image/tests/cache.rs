@@ -1,5 +1,7 @@
 //! `uvm-build cache` as people call it; archives come from and go to another tool.
 
+mod support;
+
 use std::fs::{self, File};
 #[cfg(unix)]
 use std::io::Write;
@@ -9,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
 use serde_json::Value;
+use support::uvm_build;
 
 struct Bench(tempfile::TempDir);
 
@@ -29,9 +32,8 @@ impl Bench {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
-        command.args(words).current_dir(self.path()).env("LCOW_CACHE", self.path().join("kept"));
-        command.env_remove("LINUXKIT_CACHE").stdin(Stdio::null());
+        let mut command = uvm_build(self.path());
+        command.args(words);
         command
     }
 

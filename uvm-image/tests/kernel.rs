@@ -1,6 +1,8 @@
 //! `uvm-build kernel build`, ended before it is done. The compiler and make are scripts; what they make is no kernel.
 #![cfg(unix)]
 
+mod support;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use lzma_rust2::{XzOptions, XzWriter};
+use support::uvm_build;
 
 /// Configures as it is told. With a file `wait` it says `ready` before it compiles, and goes on when `go` has been closed
 /// by its writer; with that it says `done`. As long as it lives `said` is open for writing.
@@ -61,10 +64,8 @@ impl Bench {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
-        command.arg("kernel").args(words).current_dir(self.path()).stdin(Stdio::null());
-        command.env("LCOW_CACHE", self.path().join("kept")).env("TMPDIR", self.path().join("tmp"));
-        command.env("BENCH", self.path());
+        let mut command = uvm_build(self.path());
+        command.arg("kernel").args(words).env("TMPDIR", self.path().join("tmp")).env("BENCH", self.path());
         command.env("PATH", format!("{}/bin:/usr/bin:/bin", self.path().display()));
         command
     }

@@ -1,22 +1,17 @@
 //! `uvm-build build` as people call it.
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use support::uvm_build;
 
-fn uvm_build(dir: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_uvm-build"))
-        .arg("build")
-        .args(words)
-        .current_dir(dir)
-        .env("LCOW_CACHE", dir.join("kept"))
-        .env_remove("LINUXKIT_CACHE")
-        .env_remove("SOURCE_DATE_EPOCH")
-        .output()
-        .unwrap()
+fn build(dir: &Path, words: &[&str]) -> Output {
+    uvm_build(dir).arg("build").args(words).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -34,7 +29,7 @@ fn the_same_description_gives_the_same_files() {
     fs::write(dir.path().join("one.yml"), "init: [x]\n").unwrap();
     fs::write(dir.path().join("two.yml"), "files: [{path: a, contents: b}]\n").unwrap();
     for to in ["1", "2"] {
-        let output = uvm_build(
+        let output = build(
             dir.path(),
             &["one.yml", "two.yml", "-o", to, "-f", "tar", "-f", "kernel+initrd", "--cache", "cache"],
         );
@@ -59,7 +54,7 @@ fn descriptions_are_printed_or_found_wanting() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.yml"), "init: [a]\n").unwrap();
     fs::write(dir.path().join("b.yml"), "init: [b/c]\n").unwrap();
-    let output = uvm_build(dir.path(), &["a.yml", "b.yml", "--dry-run"]);
+    let output = build(dir.path(), &["a.yml", "b.yml", "--dry-run"]);
     let printed = text(&output.stdout);
     assert!(
         printed.contains("docker.io/library/a:latest") && printed.contains("docker.io/b/c:latest"),
@@ -67,7 +62,7 @@ fn descriptions_are_printed_or_found_wanting() {
     );
     fs::write(dir.path().join("bad.yml"), "init: []\nfiles:\n  - path: a\n    mode: 0666\n    foo: 1\n")
         .unwrap();
-    let output = uvm_build(dir.path(), &["bad.yml", "-f", "tar"]);
+    let output = build(dir.path(), &["bad.yml", "-f", "tar"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -76,7 +71,7 @@ fn descriptions_are_printed_or_found_wanting() {
     );
     assert!(said.contains("bad.yml:5:5: files.0: Additional property foo is not allowed"), "{said}");
     assert!(!dir.path().join("bad.tar").exists());
-    let said = text(&uvm_build(dir.path(), &["a.yml", "-f", "iso-efi"]).stderr);
+    let said = text(&build(dir.path(), &["a.yml", "-f", "iso-efi"]).stderr);
     assert!(said.contains("there is no format iso-efi"), "{said}");
 }
 
@@ -99,10 +94,8 @@ fn an_interrupted_build_leaves_nothing_behind() {
     described(dir.path(), layer, "init: [x]\nfiles: [{path: a, source: pipe}]\n");
     assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
     fs::create_dir(dir.path().join("tmp")).unwrap();
-    let mut build = Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+    let mut build = uvm_build(dir.path())
         .args(["build", "x.yml", "-o", "out", "-f", "tar", "-f", "kernel+initrd", "--cache", "cache"])
-        .current_dir(dir.path())
-        .env("LCOW_CACHE", dir.path().join("kept"))
         .env("TMPDIR", dir.path().join("tmp"))
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -135,10 +128,8 @@ fn progress_is_for_whoever_asks() {
     );
     fs::write(dir.path().join("key"), "secret").unwrap();
     let said = |style: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_uvm-build"))
+        let output = uvm_build(dir.path())
             .args(["build", "x.yml", "-f", "tar", "--cache", "cache", "--progress", style])
-            .current_dir(dir.path())
-            .env("LCOW_CACHE", dir.path().join("kept"))
             .env("HOME", dir.path())
             .output()
             .unwrap();
@@ -177,7 +168,7 @@ fn what_linuxkit_has_and_we_do_not_is_refused_by_name() {
         (&["a.yml", "--arch", "s390x", "-f", "tar"], "there is no architecture s390x"),
         (&["empty.yml", "-f", "tar"], "empty.yml"),
     ] {
-        let output = uvm_build(dir.path(), words);
+        let output = build(dir.path(), words);
         let said = text(&output.stderr);
         assert!(!output.status.success() && said.contains(expected), "{words:?}: {said}");
     }
@@ -198,7 +189,7 @@ fn files_of_the_machine_are_relative_to_where_one_stands() {
     fs::write(dir.path().join("config.toml"), "level = \"debug\"\n").unwrap();
     fs::write(dir.path().join("descriptions/config.toml"), "not this one").unwrap();
     let words = ["descriptions/containerd-debug.yml", "-f", "tar", "--cache", "cache", "--no-sbom"];
-    let output = uvm_build(dir.path(), &words);
+    let output = build(dir.path(), &words);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let tar = |words: &[&str]| {
         let output =
@@ -248,7 +239,7 @@ fn files_of_the_machine_are_relative_to_where_one_stands() {
     assert_eq!(text(&config.stdout), "level = \"debug\"\n");
     // Without it there is nothing, unless it may be missing.
     fs::remove_file(dir.path().join("config.toml")).unwrap();
-    let said = text(&uvm_build(dir.path(), &words).stderr);
+    let said = text(&build(dir.path(), &words).stderr);
     assert!(said.contains("cannot read its source config.toml"), "{said}");
 }
 
@@ -260,10 +251,8 @@ fn source_date_epoch_is_the_latest_time() {
     layer.file("bin/x", 0o755, b"x");
     described(dir.path(), layer, "init: [x]\nfiles: [{path: a, contents: b}]\n");
     let built = |epoch: &str| {
-        let mut build = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
-        build.args(["build", "x.yml", "-f", "tar", "--cache", "cache"]).current_dir(dir.path());
-        let output = build
-            .env("LCOW_CACHE", dir.path().join("kept"))
+        let output = uvm_build(dir.path())
+            .args(["build", "x.yml", "-f", "tar", "--cache", "cache"])
             .env("SOURCE_DATE_EPOCH", epoch)
             .output()
             .unwrap();

@@ -8,6 +8,7 @@ use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
 
 use crate::hub::noise;
+use crate::support::uvm_build;
 
 /// A directory with a layout of one image, whose only layer has half a megabyte.
 pub(crate) struct Bench(tempfile::TempDir);
@@ -56,11 +57,9 @@ impl Bench {
     /// The command that builds such a root.
     pub(crate) fn command(&self, name: &str, more: &[&str]) -> Command {
         fs::write(self.path().join("x.yml"), format!("init: [\"{name}\"]\n")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uvm-build"));
-        command.args(["build", "x.yml", "-f", "tar"]).args(more).current_dir(self.path());
-        command.env("LCOW_CACHE", self.path().join("kept")).env("DOCKER_CONFIG", self.path());
+        let mut command = uvm_build(self.path());
+        command.args(["build", "x.yml", "-f", "tar"]).args(more).env("DOCKER_CONFIG", self.path());
         command.env("TMPDIR", self.path().join("tmp"));
-        command.env_remove("LINUXKIT_CACHE").env_remove("LINUXKIT_MIRROR");
         command
     }
 

@@ -14,3 +14,5 @@ mod pulls;
 #[allow(dead_code)]
 #[path = "../../../libs/oci/tests/registry/server.rs"]
 mod server;
+#[path = "../support/mod.rs"]
+mod support;

@@ -60,7 +60,10 @@ async fn memory(lab: &Arc<Lab>, results: &mut Results) -> Result<()> {
                   echo $(sed -n 's/^Name:\t//p;s/^VmRSS:\t *\\([0-9]*\\) kB/\\1/p' /proc/$pid/status) $pid; done";
     let output = lab.shell(script).await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for line in text.lines() {
+    let mut lines: Vec<&str> = text.lines().collect();
+    // Of several with one name the first: a child that is about to become another program still has its parent's.
+    lines.sort_by_key(|line| line.rsplit(' ').next().and_then(|pid| pid.parse::<u32>().ok()));
+    for line in lines {
         let mut words = line.split_whitespace();
         let (Some(name), Some(kb), Some(pid)) = (words.next(), words.next(), words.next()) else { continue };
         let key = match (name, pid) {
