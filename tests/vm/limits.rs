@@ -21,6 +21,7 @@ use crate::storage::modify;
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("limits", lab)
         .test("an_exec_has_its_containers_limits_filter_and_capabilities", exec)
+        .test("the_agent_and_what_it_starts_are_in_a_cgroup_of_their_own", own_cgroup)
         .test("core_files_are_limited_by_annotation", core_files)
         .test("every_signal_from_1_to_64_is_delivered", signals)
         .test("the_pods_limit_follows_the_machines_memory", machine_memory)
@@ -45,6 +46,17 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
     let expected = "77\n88\n1\nCapEff:\t00000000000000e1\nSeccomp:\t2\n";
     ensure!(text == expected && error.contains("not permitted") && output.status == 1, "{text} {error}");
     end(&uvm, &container, init).await
+}
+
+async fn own_cgroup(lab: Arc<Lab>) -> Result<()> {
+    let script = "cat /proc/self/cgroup; cd /sys/fs/cgroup; cat gcs/memory.max; \
+                  for pid in $(cat gcs/cgroup.procs); do cat /proc/$pid/comm; done; cat cgroup.procs | head -n 1";
+    let output = lab.shell(script).await?;
+    let text = String::from_utf8(output.stdout)?;
+    let names: Vec<&str> = text.lines().collect();
+    ensure!(names.starts_with(&["0::/gcs", "max"]) && names.last() == Some(&"1"), "{text}");
+    ensure!(names.contains(&"gcs") && names.contains(&"gcs-workers"), "{text}");
+    Ok(())
 }
 
 async fn core_files(lab: Arc<Lab>) -> Result<()> {

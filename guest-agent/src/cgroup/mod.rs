@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::unistd::Pid;
 use serde_json::Value;
 use version::Version;
 
@@ -55,27 +56,27 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Err
 pub(crate) struct Cgroups(Rc<dyn Version>);
 
 impl Cgroups {
-    /// Those that PID 1 has mounted.
-    pub(crate) fn mounted() -> Result<Self, Error> {
+    /// Creates the agent's part in what PID 1 has mounted: `members` are moved into its own cgroup, and all containers
+    /// together are limited to the machine's memory less `reserve` bytes.
+    pub(crate) fn prepare(reserve: u64, members: &[Pid]) -> Result<Self, Error> {
         let root = Path::new(ROOT);
-        Ok(Self(match v2::Tree::find(root) {
+        let cgroups = Self(match v2::Tree::find(root) {
             Some(tree) => Rc::new(tree),
             None => Rc::new(v1::Trees::find(root)?),
-        }))
-    }
-
-    /// Creates the tree, moves the calling process into its own cgroup and limits all containers together to the
-    /// machine's memory less `reserve` bytes.
-    pub(crate) fn prepare(&self, reserve: u64) -> Result<(), Error> {
-        self.0.prepare()?;
+        });
+        let version = &cgroups.0;
+        version.prepare()?;
         for name in [AGENT, PODS] {
-            self.0.create(Path::new(name))?;
+            version.create(Path::new(name))?;
         }
-        self.0.delegate(Path::new(PODS))?;
-        for directory in self.0.directories(Path::new(AGENT)) {
-            files::set(&directory, "cgroup.procs", "0")?;
+        version.delegate(Path::new(PODS))?;
+        for directory in version.directories(Path::new(AGENT)) {
+            for member in members {
+                files::set(&directory, "cgroup.procs", &member.to_string())?;
+            }
         }
-        self.limit_pods(reserve)
+        cgroups.limit_pods(reserve)?;
+        Ok(cgroups)
     }
 
     /// The cgroup that a specification names by `path`.
@@ -85,18 +86,22 @@ impl Cgroups {
 
     /// Sets the limit of all containers together to the machine's memory less `reserve` bytes.
     pub(crate) fn limit_pods(&self, reserve: u64) -> Result<(), Error> {
-        let total = nix::sys::sysinfo::sysinfo().map(|info| info.ram_total()).unwrap_or_default();
-        let limit = total.checked_sub(reserve).filter(|limit| *limit > 0).ok_or_else(|| {
-            let source = io::Error::other("the machine's memory does not exceed the reserve");
-            failed("limiting", Path::new(PODS))(source)
-        })?;
-        self.0.limit_memory(Path::new(PODS), limit)
+        self.0.limit_memory(Path::new(PODS), memory_beyond(reserve)?)
     }
 
     /// Changes a container's specification so that the runtime does with these cgroups what it says.
     pub(crate) fn adapt(&self, spec: &mut Value) {
         self.0.adapt(spec);
     }
+}
+
+/// The machine's memory less `reserve` in bytes; an error if that leaves nothing.
+pub(crate) fn memory_beyond(reserve: u64) -> Result<u64, Error> {
+    let total = nix::sys::sysinfo::sysinfo().map(|info| info.ram_total()).unwrap_or_default();
+    total.checked_sub(reserve).filter(|rest| *rest > 0).ok_or_else(|| {
+        let source = io::Error::other("the machine's memory does not exceed the reserve");
+        failed("limiting", Path::new(PODS))(source)
+    })
 }
 
 /// One cgroup, which need not exist.

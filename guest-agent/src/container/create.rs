@@ -97,7 +97,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
     // The executor has it.
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
-    agent.cgroups.adapt(&mut config);
+    agent.cgroups()?.adapt(&mut config);
     write_config(&bundle, &config)?;
     let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
@@ -108,7 +108,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         bundle,
         scratch: PathBuf::from(settings.scratch_dir_path),
         owns_pid_namespace: runtime_spec::owns_pid_namespace(&spec),
-        cgroup: agent.cgroups.named(cgroups_path),
+        cgroup: agent.cgroups()?.named(cgroups_path),
         spec,
         tee,
         network,

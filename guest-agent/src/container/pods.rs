@@ -84,7 +84,7 @@ pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Pat
     if pod.root != bundle {
         storage::remove_tree(&pod.root).await?;
     }
-    agent.cgroups.named(&cgroups_path(&id)).remove().await?;
+    agent.cgroups()?.named(&cgroups_path(&id)).remove().await?;
     agent.pods.forget(&id);
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Res
     identity_files::write(&order.spec, &root, resolv_conf.as_deref())?;
     order.adapt_process()?;
     share(&root)?;
-    order.agent.cgroups.named(&pods::cgroups_path(pod)).create(&order.spec["linux"]["resources"])?;
+    order.agent.cgroups()?.named(&pods::cgroups_path(pod)).create(&order.spec["linux"]["resources"])?;
     let resolv_conf = root.join("resolv.conf");
     Ok(Outcome {
         gpus: Vec::new(),

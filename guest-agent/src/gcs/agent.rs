@@ -1,14 +1,15 @@
 //! What handlers work on: each part owns its own state, none is shared behind a lock.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use lcow_protocol::{ContainerId, ProcessId};
+use nix::unistd::{Pid, getpid};
 use tokio::sync::Notify;
 
 use super::Options;
 use crate::bridge::{Outbound, Requests};
-use crate::cgroup::Cgroups;
+use crate::cgroup::{self, Cgroups};
 use crate::container::{Containers, Pods};
 use crate::network::Network;
 use crate::process::VmProcesses;
@@ -19,8 +20,9 @@ use crate::storage::Storage;
 pub(crate) struct Agent {
     /// The flags it was started with.
     pub(crate) options: Options,
-    /// The machine's cgroups.
-    pub(crate) cgroups: Cgroups,
+    /// The worker parent, with which the agent shares its cgroup.
+    workers: Pid,
+    cgroups: OnceCell<Cgroups>,
     /// The youki seam.
     pub(crate) runtime: Rc<runtime::Client>,
     /// Processes of the VM itself.
@@ -47,11 +49,12 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// An agent without containers and without a connection.
-    pub(crate) fn new(options: Options, cgroups: Cgroups, runtime: Rc<runtime::Client>) -> Rc<Self> {
+    pub(crate) fn new(options: Options, workers: Pid, runtime: Rc<runtime::Client>) -> Rc<Self> {
         let storage = Storage::new(options.verity.clone());
         Rc::new(Self {
             options,
-            cgroups,
+            workers,
+            cgroups: OnceCell::new(),
             runtime,
             vm_processes: VmProcesses::default(),
             containers: Containers::default(),
@@ -68,6 +71,15 @@ impl Agent {
 }
 
 impl Agent {
+    /// The machine's cgroups, made when they are first asked for: the host's first answer need not wait for them.
+    pub(crate) fn cgroups(&self) -> Result<&Cgroups, cgroup::Error> {
+        if let Some(cgroups) = self.cgroups.get() {
+            return Ok(cgroups);
+        }
+        let cgroups = Cgroups::prepare(self.options.memory_reserve, &[getpid(), self.workers])?;
+        Ok(self.cgroups.get_or_init(|| cgroups))
+    }
+
     /// Forgets a process whose exit status the host has got. A container's init is kept until the container is
     /// deleted, because it can be waited for again.
     pub(crate) fn forget_process(&self, container: &ContainerId, pid: ProcessId) {

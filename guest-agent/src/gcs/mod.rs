@@ -64,14 +64,14 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let prepared = prepare(&options);
     // Before there can be threads, and before there is a log: libcontainer would fill it in the workers.
     let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()));
-    let log = match start_log(&options) {
+    let log = match open_log(&options) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("gcs: {}", causes::with_causes(&error));
             return ExitCode::FAILURE;
         }
     };
-    let result = prepared.and_then(|cgroups| run(options, cgroups, workers?));
+    let result = prepared.and_then(|()| run(options, workers?, log.clone()));
     if let Err(error) = &result {
         tracing::error!(error = error as &dyn std::error::Error, "the agent cannot go on");
     }
@@ -79,18 +79,18 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     ExitCode::from(u8::from(result.is_err()))
 }
 
-fn run(options: Options, cgroups: Cgroups, workers: runtime::ParentHandle) -> Result<(), Error> {
+fn run(options: Options, workers: runtime::ParentHandle, log: Writer) -> Result<(), Error> {
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(io("starting the runtime"))?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&tokio, serve(options, cgroups, workers))
+    local.block_on(&tokio, serve(options, workers, log))
 }
 
-/// What the worker parent inherits.
-fn prepare(options: &Options) -> Result<Cgroups, Error> {
+/// What the worker parent inherits, and what would be found out too late.
+fn prepare(options: &Options) -> Result<(), Error> {
     if options.deny_by_default {
         return Err(Error::NoPolicyEngine);
     }
@@ -98,12 +98,11 @@ fn prepare(options: &Options) -> Result<Cgroups, Error> {
         fs::write("/proc/sys/kernel/core_pattern", pattern).map_err(io("setting the core pattern"))?;
     }
     fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
-    let cgroups = Cgroups::mounted()?;
-    cgroups.prepare(options.memory_reserve)?;
-    Ok(cgroups)
+    cgroup::memory_beyond(options.memory_reserve)?;
+    Ok(())
 }
 
-fn start_log(options: &Options) -> Result<Writer, Error> {
+fn open_log(options: &Options) -> Result<Writer, Error> {
     let sink = match &options.log_file {
         None => File::from(std::io::stderr().as_fd().try_clone_to_owned().map_err(io("opening the log"))?),
         Some(path) => {
@@ -115,44 +114,52 @@ fn start_log(options: &Options) -> Result<Writer, Error> {
             open.open(path).map_err(io("opening the log file"))?
         }
     };
-    let log = Log::start(options.log_format, options.log_level, sink).map_err(io("starting the log"))?;
-    let writer = log.writer();
+    let log = Log::new(options.log_format, options.log_level, sink);
+    let (writer, last) = (log.writer(), log.writer());
     // Fails only if a subscriber is set already, and nobody else sets one.
     let _ = tracing::subscriber::set_global_default(log);
-    std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "a task of the agent panicked")));
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!(panic = %panic, "a task of the agent panicked");
+        // It may be the last that is heard of the agent.
+        let _ = last.run();
+    }));
     Ok(writer)
 }
 
-async fn serve(options: Options, cgroups: Cgroups, workers: runtime::ParentHandle) -> Result<(), Error> {
+async fn serve(options: Options, workers: runtime::ParentHandle, log: Writer) -> Result<(), Error> {
     let runtime =
         runtime::Client::new(workers.socket).map_err(io("taking over the worker parent's socket"))?;
     let output =
         pipe::Receiver::from_owned_fd_unchecked(workers.output).map_err(io("reading the worker parent"))?;
     tokio::task::spawn_local(log_worker_output(output));
     let events = tokio::task::spawn_local(Rc::clone(&runtime).pump());
-    let agent = Agent::new(options, cgroups, runtime);
-    tokio::task::spawn_local(watch(Rc::clone(&agent)));
+    let agent = Agent::new(options, workers.pid, runtime);
     tokio::select! {
-        result = bridge::serve(agent) => Ok(result?),
+        result = bridge::serve(Rc::clone(&agent)) => Ok(result?),
+        Err(error) = finish_starting(agent, log) => Err(error),
         // Containers cannot be managed any more; ending the machine is the one honest answer.
         _ = events => Err(Error::Io { operation: "the worker parent ended", source: std::io::ErrorKind::BrokenPipe.into() }),
     }
 }
 
-/// Watches the machine, once the host has its first answer or does not come for it.
-async fn watch(agent: Rc<Agent>) {
+/// Makes what the host need not wait for and watches the machine, once the host has its first answer or does not come
+/// for it.
+async fn finish_starting(agent: Rc<Agent>, log: Writer) -> Result<(), Error> {
     let _ = tokio::time::timeout(FIRST_ANSWER, agent.answered.notified()).await;
+    log.run().map_err(io("starting the log"))?;
     let options = &agent.options;
+    let cgroups = agent.cgroups()?.clone();
     tokio::task::spawn_local(log_kernel(options.kmsg_level));
     if !options.disable_time_sync {
         tokio::task::spawn_local(clock::follow());
     }
     tokio::task::spawn_local(cgroup::follow_memory(
-        agent.cgroups.clone(),
+        cgroups.clone(),
         options.memory_reserve,
         options.memory_alarm,
     ));
-    tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent)));
+    tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent), cgroups));
+    Ok(())
 }
 
 /// Whatever the single-threaded processes print becomes log lines, so that the log port stays pure JSON.
@@ -168,9 +175,9 @@ async fn log_worker_output(output: pipe::Receiver) {
     }
 }
 
-async fn log_oom_kills(agent: Rc<Agent>) {
+async fn log_oom_kills(agent: Rc<Agent>, cgroups: Cgroups) {
     let killed = || agent.containers.all().iter().for_each(|container| container.report_oom_kills());
-    if let Err(error) = cgroup::follow_kills(&agent.cgroups, killed).await {
+    if let Err(error) = cgroup::follow_kills(&cgroups, killed).await {
         tracing::warn!(%error, "what is killed for want of memory is not logged");
     }
 }

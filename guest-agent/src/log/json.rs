@@ -3,7 +3,6 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -37,15 +36,15 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log of everything down to `level` that is written to `sink` by a thread of its own.
-    pub(crate) fn start(format: Format, level: Level, sink: File) -> io::Result<Self> {
+    /// A log of everything down to `level` that is written to `sink` once its [`Writer`] runs.
+    pub(crate) fn new(format: Format, level: Level, sink: File) -> Self {
         let notice = move |dropped: u64| {
             let mut fields = Map::new();
             fields.insert("message".to_owned(), "log lines were dropped".into());
             fields.insert("count".to_owned(), dropped.into());
             line(format, Level::WARN, fields)
         };
-        Ok(Self { format, level, writer: Writer::start(sink, notice)? })
+        Self { format, level, writer: Writer::new(sink, notice) }
     }
 
     /// What waits to be written.

@@ -22,10 +22,17 @@ struct State {
     writing: bool,
 }
 
-#[derive(Debug, Default)]
+/// Where lines go, and the line that says how many did not.
+struct Output {
+    sink: File,
+    notice: Box<dyn Fn(u64) -> Vec<u8> + Send>,
+}
+
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Until the thread has it.
+    output: Mutex<Option<Output>>,
 }
 
 impl Shared {
@@ -35,17 +42,25 @@ impl Shared {
 }
 
 /// The queue's end for those who have something to say. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Writer(Arc<Shared>);
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(sink: File, notice: impl Fn(u64) -> Vec<u8> + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let queue = Arc::clone(&shared);
+    /// A queue for `sink`; nothing leaves it before [`Writer::run`]. `notice` makes the line that says how many lines
+    /// were dropped.
+    pub(super) fn new(sink: File, notice: impl Fn(u64) -> Vec<u8> + Send + 'static) -> Self {
+        let output = Output { sink, notice: Box::new(notice) };
+        let (state, changed) = Default::default();
+        Self(Arc::new(Shared { state, changed, output: Mutex::new(Some(output)) }))
+    }
+
+    /// Starts the thread, if that has not been done.
+    pub(crate) fn run(&self) -> io::Result<()> {
+        let output = self.0.output.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(output) = output else { return Ok(()) };
+        let queue = Arc::clone(&self.0);
         let thread = thread::Builder::new().name("gcs-log".to_owned()).stack_size(STACK);
-        thread.spawn(move || write_all(&queue, sink, notice))?;
-        Ok(Self(shared))
+        thread.spawn(move || write_all(&queue, output)).map(drop)
     }
 
     /// Queues a line, or drops it. Never blocks.
@@ -63,6 +78,10 @@ impl Writer {
 
     /// Waits until everything is written, but no longer than `limit`.
     pub(crate) fn flush(&self, limit: Duration) {
+        if self.run().is_err() {
+            // There is nowhere to report that either.
+            return;
+        }
         let deadline = Instant::now() + limit;
         let mut state = self.0.lock();
         while state.writing || !state.lines.is_empty() {
@@ -79,7 +98,7 @@ impl Writer {
     }
 }
 
-fn write_all(shared: &Shared, mut sink: File, notice: impl Fn(u64) -> Vec<u8>) {
+fn write_all(shared: &Shared, Output { mut sink, notice }: Output) {
     loop {
         let mut batch = Vec::new();
         {
@@ -118,9 +137,12 @@ mod tests {
     #[test]
     fn lines_arrive_whole_and_in_order() {
         let (mut read, write) = pipe();
-        let writer = Writer::start(write, |_| Vec::new()).unwrap();
+        let writer = Writer::new(write, |_| Vec::new());
         for number in 0..100 {
             writer.send(format!("{number}\n").into_bytes());
+            if number == 50 {
+                writer.run().unwrap();
+            }
         }
         writer.flush(Duration::from_secs(10));
         let expected = (0..100).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
@@ -133,7 +155,8 @@ mod tests {
     fn a_reader_that_does_not_read_costs_lines_and_not_time() {
         let (mut read, write) = pipe();
         let notice = |dropped: u64| format!("dropped {dropped}\n").into_bytes();
-        let writer = Writer::start(write, notice).unwrap();
+        let writer = Writer::new(write, notice);
+        writer.run().unwrap();
         // More than pipe, batch and queue hold together. That this returns at all is the test.
         for _ in 0..1000 {
             writer.send([vec![b'x'; 1023], vec![b'\n']].concat());

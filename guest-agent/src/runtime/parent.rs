@@ -26,6 +26,8 @@ use crate::sys;
 
 /// What `gcs` keeps of the worker parent.
 pub(crate) struct Handle {
+    /// Its process.
+    pub(crate) pid: Pid,
     /// Requests go in, events come out.
     pub(crate) socket: OwnedFd,
     /// Whatever the worker parent and its workers print; nothing, unless something is badly wrong.
@@ -40,8 +42,8 @@ pub(crate) fn fork() -> nix::Result<Handle> {
             .or_else(|_| setsockopt(socket, sockopt::SndBuf, &(2 * MAX_MESSAGE)))?;
     }
     let (output, output_writer) = pipe2(OFlag::O_CLOEXEC)?;
-    if sys::fork_single_threaded()?.is_some() {
-        return Ok(Handle { socket: ours, output });
+    if let Some(pid) = sys::fork_single_threaded()? {
+        return Ok(Handle { pid, socket: ours, output });
     }
     drop((ours, output));
     let status = match run(theirs, &output_writer) {

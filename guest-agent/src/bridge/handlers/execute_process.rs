@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use lcow_protocol::HResult;
 use lcow_protocol::envelope::RequestBase;
 use lcow_protocol::messages::{ExecuteProcess, ExecuteProcessResponse};
 
@@ -20,6 +21,8 @@ pub(in crate::bridge) async fn handle(
     let process_id = if base.container_id.is_null() || parameters.create_in_utility_vm {
         // Such a process may look at disks itself.
         storage::machine_prepared().await;
+        // It begins in the agent's own.
+        agent.cgroups().map_err(|error| Failure::new(HResult::FAIL, &error))?;
         let streams = process::dial(&parameters, ports).await?;
         agent.vm_processes.start(&agent.runtime, parameters, streams).await?
     } else {

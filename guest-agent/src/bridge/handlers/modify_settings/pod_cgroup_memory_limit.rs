@@ -7,7 +7,7 @@ use crate::gcs::Agent;
 
 pub(super) fn update(agent: &Agent) -> Result<(), Failure> {
     agent
-        .cgroups
-        .limit_pods(agent.options.memory_reserve)
+        .cgroups()
+        .and_then(|cgroups| cgroups.limit_pods(agent.options.memory_reserve))
         .map_err(|error| Failure::new(HResult::FAIL, &error))
 }
