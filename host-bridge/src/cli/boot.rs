@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 
 use super::options::{self, FileOption, NicOption};
 use super::signals::Signals;
@@ -17,6 +20,8 @@ use crate::vmm::{Accelerator, Disk, Exit, MacAddress, Machine, Nic, Peers, Pmem,
 
 /// Time for the console's last lines to be written after the machine has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// Bytes of the console that are written at once.
+const BATCH: usize = 64 * 1024;
 /// The longest socket path that leaves room for `_` and ten digits in a Unix socket's address.
 const MAX_SOCKET_PATH: usize = 107 - 11;
 
@@ -156,14 +161,33 @@ async fn copy_console(kept: Vec<u8>, mut live: Receiver<Arc<[u8]>>) {
     let mut open = write_out(&kept).is_ok();
     loop {
         match live.recv().await {
-            Ok(bytes) if open => open = write_out(&bytes).is_ok(),
-            Ok(_) => {}
-            Err(RecvError::Lagged(count)) => {
-                eprintln!("lcow: standard output is slow: lost {count} pieces of console output");
+            Ok(bytes) if open => {
+                let (bytes, lost) = gather(&bytes, &mut live);
+                open = write_out(&bytes).is_ok();
+                lost.inspect(|count| say_lost(*count));
             }
+            Ok(_) => {}
+            Err(RecvError::Lagged(count)) => say_lost(count),
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Adds what has come since, for serial ports give a few bytes at a time; up to where pieces were lost, and how many.
+fn gather(first: &[u8], live: &mut Receiver<Arc<[u8]>>) -> (Vec<u8>, Option<u64>) {
+    let mut bytes = first.to_vec();
+    while bytes.len() < BATCH {
+        match live.try_recv() {
+            Ok(more) => bytes.extend_from_slice(&more),
+            Err(TryRecvError::Lagged(count)) => return (bytes, Some(count)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    (bytes, None)
+}
+
+fn say_lost(count: u64) {
+    eprintln!("lcow: standard output is slow: lost {count} pieces of console output");
 }
 
 fn write_out(bytes: &[u8]) -> io::Result<()> {

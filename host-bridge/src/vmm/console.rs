@@ -7,6 +7,8 @@ use tokio::sync::broadcast;
 
 /// Bytes of output that are kept.
 const KEPT: usize = 64 * 1024;
+/// Pieces of output, often of a few bytes, that may wait for one who looks.
+const WAITING: usize = 4096;
 /// Lines in an error message.
 const TAIL: usize = 10;
 
@@ -19,7 +21,7 @@ pub struct Console {
 
 impl Default for Console {
     fn default() -> Self {
-        Self { kept: Arc::default(), live: broadcast::channel(256).0 }
+        Self { kept: Arc::default(), live: broadcast::channel(WAITING).0 }
     }
 }
 
