@@ -3,12 +3,16 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use libtest_mimic::{Failed, Trial};
 use tokio::sync::Mutex;
 
 use crate::Lab;
+
+/// Of a test that takes so long what it waits for will not come; nothing takes a tenth of it.
+const HANGS: Duration = Duration::from_mins(15);
 
 /// A list of tests of one suite; each gets the shared [`Lab`].
 pub struct Suite {
@@ -33,10 +37,11 @@ impl Suite {
         let run = move || {
             let future = body(Arc::clone(&lab));
             // A task of its own, so that a panicking assertion fails this test alone.
-            let result = lab.block_on(move || tokio::spawn(future));
+            let result = lab.block_on(move || tokio::spawn(tokio::time::timeout(HANGS, future)));
             let failure = match result {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => format!("{error:?}"),
+                Ok(Ok(Ok(()))) => return Ok(()),
+                Ok(Ok(Err(error))) => format!("{error:?}"),
+                Ok(Err(_)) => format!("it hangs: no end in {} seconds", HANGS.as_secs()),
                 Err(panic) => panic.to_string(),
             };
             Err(Failed::from(format!("{failure}\n{}", lab.last_words())))

@@ -1,4 +1,6 @@
 //! Merged layers against layers laid over each other one by one, with GNU tar and the file system of the machine.
+#![cfg(unix)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
