@@ -206,12 +206,16 @@ mod tests {
     async fn what_waits_is_gathered_up_to_where_something_is_lost() {
         let console = Console::default();
         let (_, mut live) = console.subscribe();
-        (0..1000).for_each(|number| console.push(format!("{number}\n").as_bytes()));
+        let lines: Vec<String> = (0..1000).map(|number| format!("{number}\n")).collect();
+        for line in &lines {
+            console.push(line.as_bytes());
+        }
         let first = live.recv().await.unwrap();
         let (bytes, lost) = gather(&first, &mut live);
-        let whole: String = (0..1000).map(|number| format!("{number}\n")).collect();
-        assert_eq!((String::from_utf8(bytes).unwrap(), lost), (whole, None));
-        (0..100_000).for_each(|_| console.push(b"x"));
+        assert_eq!((String::from_utf8(bytes).unwrap(), lost), (lines.concat(), None));
+        for _ in 0..100_000 {
+            console.push(b"x");
+        }
         let (bytes, lost) = gather(b"", &mut live);
         assert!(bytes.is_empty() && lost.is_some_and(|count| count > 0));
     }
