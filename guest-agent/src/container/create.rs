@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, guest_path, pods, runtime_spec};
+use super::{Container, Error, blocking, guest_path, pods, runtime_spec};
+use crate::causes;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Phase, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
@@ -30,6 +31,7 @@ pub(crate) async fn create(
 ) -> Result<(), Error> {
     check(&base, &settings)?;
     let reservation = agent.containers.reserve(base.container_id.clone())?;
+    check_unused(agent, &settings)?;
     let bundle = PathBuf::from(&settings.oci_bundle_path);
     match build(agent, &base, settings).await {
         Ok(container) => {
@@ -88,17 +90,17 @@ fn check(base: &RequestBase, settings: &HostedSettings) -> Result<(), Error> {
 async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> Result<Rc<Container>, Error> {
     let id = base.container_id.as_str();
     let bundle = PathBuf::from(settings.oci_bundle_path);
-    create_bundle(&bundle)?;
+    create_bundle(&bundle).await?;
     let order = Order { agent, id: &base.container_id, bundle: &bundle, spec: settings.oci_specification };
     let Prepared { spec, root, tee, network, host_network } = prepare::prepare(order).await?;
-    create_working_directory(&spec, &root);
+    create_working_directory(&spec, &root).await;
     let filter = filter(agent, &spec).await?;
     let mut config = spec.clone();
     let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
     // The executor has it.
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     agent.cgroups()?.adapt(&mut config);
-    write_config(&bundle, &config)?;
+    write_config(&bundle, &config).await?;
     let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
     let cgroups_path = spec["linux"]["cgroupsPath"].as_str().unwrap_or_default();
@@ -129,26 +131,47 @@ pub(super) async fn filter(agent: &Agent, spec: &Value) -> Result<Option<Rc<Filt
     }
 }
 
-fn create_bundle(bundle: &Path) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755).create(bundle).map_err(Error::io("creating the bundle", bundle))
+/// What is left of a failed `Create` is removed, so it must not be another container's.
+fn check_unused(agent: &Agent, settings: &HostedSettings) -> Result<(), Error> {
+    let bundle = Path::new(&settings.oci_bundle_path);
+    match agent.containers.all().into_iter().find(|container| container.bundle == bundle) {
+        Some(owner) => {
+            Err(Error::Invalid(format!("OciBundlePath {} is container {}'s", bundle.display(), owner.id)))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn create_bundle(bundle: &Path) -> Result<(), Error> {
+    let bundle = bundle.to_owned();
+    blocking(move || {
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o755).create(&bundle);
+        made.map_err(Error::io("creating the bundle", &bundle))
+    })
+    .await
 }
 
 /// Images may name a working directory that they do not contain. Failing to make it is not an error: running
 /// in it will be.
-fn create_working_directory(spec: &Value, root: &Path) {
-    let directory = spec["process"]["cwd"].as_str().unwrap_or("/");
-    if directory != "/"
-        && let Err(error) = guest_path::create_dir_in(root, Path::new(directory))
-    {
-        tracing::debug!(%error, directory, "creating the working directory");
+async fn create_working_directory(spec: &Value, root: &Path) {
+    let directory = spec["process"]["cwd"].as_str().unwrap_or("/").to_owned();
+    if directory == "/" {
+        return;
+    }
+    let (root, path) = (root.to_owned(), PathBuf::from(&directory));
+    let make = move || {
+        guest_path::create_dir_in(&root, &path).map_err(Error::io("creating the working directory", &path))
+    };
+    if let Err(error) = blocking(make).await {
+        tracing::debug!(error = causes::with_causes(&error), directory, "a working directory is missing");
     }
 }
 
-fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
+async fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
     let path = bundle.join("config.json");
     let text = serde_json::to_vec(spec).map_err(|error| Error::Invalid(error.to_string()))?;
-    fs::write(&path, text).map_err(Error::io("writing", &path))
+    blocking(move || fs::write(&path, text).map_err(Error::io("writing", &path))).await
 }
 
 type Init = (runtime::Child, Waiting, Option<Rc<crate::process::Pty>>);

@@ -35,7 +35,7 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
         agent.network.detach(namespace);
     }
     if let Some((_, pod)) = agent.pods.of_sandbox(id) {
-        pod.unmount()?;
+        pod.unmount().await?;
     }
     // Before libcontainer, which cannot remove cgroups that a container has made below its own.
     container.cgroup.remove().await?;

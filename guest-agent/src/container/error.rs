@@ -80,6 +80,9 @@ pub(crate) enum Error {
     /// Its network adapters.
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// File-system work did not come to its end.
+    #[error("the agent failed internally")]
+    Panicked,
     /// Its cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),

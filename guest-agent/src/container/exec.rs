@@ -27,7 +27,7 @@ pub(crate) async fn exec(
     }
     let process = parameters.oci_process.take().unwrap_or_default();
     let root = PathBuf::from(container.spec["root"]["path"].as_str().unwrap_or_default());
-    let mut process = runtime_spec::exec_process(&container.spec, process, &root)?;
+    let mut process = runtime_spec::exec_process(&container.spec, process, &root).await?;
     let filter = filter(agent, &container.spec).await?;
     let confinement = runtime_spec::confine(&mut process, filter.as_deref());
     let streams = process::dial(&parameters, ports).await?;

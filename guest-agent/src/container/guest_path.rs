@@ -2,18 +2,23 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
-/// Opens `path` for reading as a process with `root` for its root would.
+/// Opens the plain file `path` for reading as a process with `root` for its root would. Anything else is refused before it
+/// is opened, because opening a pipe would block and opening a device might do anything.
 pub(super) fn open_in(root: &Path, path: &str) -> io::Result<File> {
     let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    Ok(File::from(openat2(&root, path, how)?))
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let found = File::from(openat2(&root, path, how)?);
+    if !found.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 /// Opens the file `path` inside `root` for appending, and makes it; anything but a plain file is refused, because
@@ -80,6 +85,17 @@ mod tests {
         let mut text = String::new();
         open_in(&base.join("root"), "/etc/passwd").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "inside");
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_not_opened() {
+        let base = scratch("pipe");
+        nix::unistd::mkfifo(&base.join("root/etc/passwd"), Mode::S_IRWXU).unwrap();
+        assert_eq!(
+            open_in(&base.join("root"), "/etc/passwd").unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
         fs::remove_dir_all(base).unwrap();
     }
 

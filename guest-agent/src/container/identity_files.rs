@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Error, rewrite};
+use super::{Error, blocking, rewrite};
 
 /// The host name of a specification, or the VM's own.
 pub(super) fn hostname(spec: &Value) -> Result<String, Error> {
@@ -34,18 +34,20 @@ pub(super) fn hosts(hostname: &str) -> String {
 }
 
 /// Writes the files into `directory`; without a text there is no `resolv.conf`.
-pub(super) fn write(spec: &Value, directory: &Path, resolv_conf: Option<&str>) -> Result<(), Error> {
+pub(super) async fn write(spec: &Value, directory: &Path, resolv_conf: Option<String>) -> Result<(), Error> {
     let hostname = hostname(spec)?;
     let files = [
         ("hostname", Some(format!("{hostname}\n"))),
         ("hosts", Some(hosts(&hostname))),
-        ("resolv.conf", resolv_conf.map(str::to_owned)),
+        ("resolv.conf", resolv_conf),
     ];
-    for (name, content) in files {
-        let path = directory.join(name);
-        content.map_or(Ok(()), |content| fs::write(&path, content)).map_err(Error::io("writing", &path))?;
-    }
-    Ok(())
+    let paths = files.map(|(name, content)| (directory.join(name), content));
+    blocking(move || {
+        paths.into_iter().try_for_each(|(path, content)| {
+            content.map_or(Ok(()), |content| fs::write(&path, content)).map_err(Error::io("writing", &path))
+        })
+    })
+    .await
 }
 
 /// Appends a bind mount for each of the files in `directory`, unless the specification mounts something there.
@@ -93,7 +95,8 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let mut spec = json!({"hostname": "web", "root": {"readonly": true},
             "mounts": [{"destination": "/etc/hosts", "source": "/x"}]});
-        write(&spec, &directory, Some("nameserver 10.0.0.2\n")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(write(&spec, &directory, Some("nameserver 10.0.0.2\n".to_owned()))).unwrap();
         bind(&mut spec, &directory).unwrap();
         let destinations: Vec<_> =
             spec["mounts"].as_array().unwrap().iter().map(|m| m["destination"].clone()).collect();

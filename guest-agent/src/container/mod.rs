@@ -32,3 +32,10 @@ pub(crate) use lifecycle::{shutdown, start};
 pub(crate) use pods::Pods;
 pub(crate) use registry::Containers;
 pub(crate) use state::Container;
+
+/// Runs file-system work on a thread of its own: a bundle or a root may be on a disk that has stopped to answer.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Panicked))
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lcow_protocol::ContainerId;
 
-use super::Error;
+use super::{Error, blocking};
 use crate::gcs::Agent;
 use crate::storage;
 
@@ -64,11 +64,9 @@ impl Pods {
 
 impl Pod {
     /// Takes off what is mounted in its root.
-    pub(super) fn unmount(&self) -> Result<(), Error> {
-        for name in [SHARED, SHARED_MEMORY, HUGE_PAGES] {
-            storage::unmount_all(&self.root.join(name))?;
-        }
-        Ok(())
+    pub(super) async fn unmount(&self) -> Result<(), Error> {
+        let places = [SHARED, SHARED_MEMORY, HUGE_PAGES].map(|name| self.root.join(name));
+        blocking(move || Ok(places.iter().try_for_each(|place| storage::unmount_all(place))?)).await
     }
 }
 
@@ -80,7 +78,7 @@ pub(super) fn cgroups_path(pod: &str) -> String {
 /// Takes down the pod of `sandbox`, if it is one: its mounts, its directory and its cgroup.
 pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Path) -> Result<(), Error> {
     let Some((id, pod)) = agent.pods.of_sandbox(sandbox) else { return Ok(()) };
-    pod.unmount()?;
+    pod.unmount().await?;
     if pod.root != bundle {
         storage::remove_tree(&pod.root).await?;
     }

@@ -67,10 +67,10 @@ impl Order<'_> {
     }
 
     /// Resolves the user and adds the limits that annotations ask for, as for all kinds.
-    pub(super) fn adapt_process(&mut self) -> Result<(), Error> {
+    pub(super) async fn adapt_process(&mut self) -> Result<(), Error> {
         rewrite::core_limit(&mut self.spec)?;
         let root = self.root();
-        runtime_spec::resolve_user(&mut self.spec["process"], &root)
+        runtime_spec::resolve_user(&mut self.spec["process"], &root).await
     }
 }
 
@@ -78,7 +78,7 @@ impl Order<'_> {
 pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     runtime_spec::check(&mut order.spec)?;
     let outcome = match Kind::of(order.id.as_str(), &order.spec)? {
-        Kind::Sandbox { pod, is_virtual } => sandbox::prepare(&mut order, &pod, is_virtual)?,
+        Kind::Sandbox { pod, is_virtual } => sandbox::prepare(&mut order, &pod, is_virtual).await?,
         Kind::Workload { pod } => workload::prepare(&mut order, &pod).await?,
         Kind::Standalone => standalone::prepare(&mut order).await?,
     };

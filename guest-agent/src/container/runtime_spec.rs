@@ -36,10 +36,20 @@ pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
 /// Changes a container's specification: what libcontainer would misread is taken out or spelled out.
 pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
+    spec.pointer_mut("/linux/rootfsPropagation").map(adapt_propagation);
     if let Some(document) = spec.as_object_mut() {
         // For the host alone; and hooks from a host are not run.
         document.remove("windows");
         document.remove("hooks");
+    }
+}
+
+/// Of the words for a root's propagation libcontainer knows only those without an `r`, and makes them recursive.
+fn adapt_propagation(propagation: &mut Value) {
+    let known = ["shared", "slave", "private", "unbindable"];
+    let word = propagation.as_str().and_then(|word| word.strip_prefix('r'));
+    if let Some(word) = word.and_then(|word| known.iter().find(|known| **known == word)) {
+        *propagation = (*word).into();
     }
 }
 
@@ -55,14 +65,14 @@ fn adapt_process(process: &mut Value) {
 }
 
 /// Resolves `user.username` in the container's root, if there is one.
-pub(super) fn resolve_user(process: &mut Value, root: &Path) -> Result<(), Error> {
+pub(super) async fn resolve_user(process: &mut Value, root: &Path) -> Result<(), Error> {
     let user = &mut process["user"];
     if user.is_null() {
         *user = json!({"uid": 0, "gid": 0});
     }
     let name = user["username"].as_str().unwrap_or_default().to_owned();
     if !name.is_empty() {
-        let ids = user::resolve(root, &name)?;
+        let ids = user::resolve(root, &name).await?;
         user["uid"] = ids.uid.into();
         user["gid"] = ids.gid.into();
     }
@@ -88,7 +98,7 @@ pub(super) fn confine(process: &mut Value, filter: Option<&Filter>) -> Value {
 }
 
 /// The process of an exec in the container of `spec` (spec section 8.5).
-pub(super) fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
+pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
     if !process.is_object() || process["args"].as_array().is_none_or(Vec::is_empty) {
         return Err(Error::Invalid("process.args is empty".to_owned()));
     }
@@ -102,7 +112,7 @@ pub(super) fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Res
     let names_user = process["user"]["username"].as_str().is_some_and(|name| !name.is_empty());
     let inherits = own["user"]["username"].as_str().is_some_and(|name| !name.is_empty());
     if names_user {
-        resolve_user(&mut process, root)?;
+        resolve_user(&mut process, root).await?;
         process["user"].as_object_mut().map(|user| user.remove("username"));
     } else if inherits || process["user"].is_null() {
         process["user"] = own["user"].clone();
@@ -156,7 +166,9 @@ mod tests {
     fn what_libcontainer_would_misread_is_taken_out() {
         let mut spec = spec();
         check(&mut spec).unwrap();
+        spec["linux"]["rootfsPropagation"] = json!("rslave");
         adapt(&mut spec);
+        assert_eq!(spec["linux"]["rootfsPropagation"], "slave");
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
         assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
@@ -173,12 +185,14 @@ mod tests {
     #[test]
     fn an_exec_gets_the_containers_limits_user_and_capabilities() {
         let process = json!({"args": ["id"], "noNewPrivileges": false});
-        let process = exec_process(&spec(), process, Path::new("/")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let adapted = |process| runtime.block_on(exec_process(&spec(), process, Path::new("/")));
+        let process = adapted(process).unwrap();
         assert_eq!(process["user"]["uid"], 5);
         assert_eq!(process["rlimits"][0]["hard"], 2);
         assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL"]));
         assert!(process.get("noNewPrivileges").is_none() && process.get("env").is_none());
-        assert!(exec_process(&spec(), json!({"args": []}), Path::new("/")).is_err());
+        assert!(adapted(json!({"args": []})).is_err());
     }
 
     #[test]

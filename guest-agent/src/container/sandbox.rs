@@ -5,17 +5,18 @@ use std::path::{Component, Path, PathBuf};
 
 use super::pods::{self, HUGE_PAGES, LOGS, Pod, SHARED, SHARED_MEMORY};
 use super::prepare::{Attachment, Order, Outcome};
-use super::{Error, annotations, identity_files};
+use super::{Error, annotations, blocking, identity_files};
 use crate::storage;
 
 /// Sets up what the pod shares. On failure the pod is left for the caller to take down.
-pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Result<Outcome, Error> {
+pub(super) async fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Result<Outcome, Error> {
     let namespace = order.namespace();
     let root = if is_virtual { virtual_root(order.bundle, pod)? } else { order.bundle.to_owned() };
     let host_network = annotations::flag(&order.spec, annotations::HOST_NETWORK);
     let record = Pod { sandbox: order.id.clone(), root: root.clone(), host_network };
     order.agent.pods.add(pod, record)?;
-    fs::create_dir_all(&root).map_err(Error::io("creating", &root))?;
+    let path = root.clone();
+    blocking(move || fs::create_dir_all(&path).map_err(Error::io("creating", &path))).await?;
     let skip = annotations::says_true(&order.spec, annotations::SKIP_NETWORKING);
     if skip || is_virtual {
         order.agent.network.ensure(&namespace);
@@ -25,9 +26,10 @@ pub(super) fn prepare(order: &mut Order<'_>, pod: &str, is_virtual: bool) -> Res
         None if skip => None,
         None => return Err(Error::NoNetwork(namespace)),
     };
-    identity_files::write(&order.spec, &root, resolv_conf.as_deref())?;
-    order.adapt_process()?;
-    share(&root)?;
+    identity_files::write(&order.spec, &root, resolv_conf).await?;
+    order.adapt_process().await?;
+    let path = root.clone();
+    blocking(move || share(&path)).await?;
     order.agent.cgroups()?.named(&pods::cgroups_path(pod)).create(&order.spec["linux"]["resources"])?;
     let resolv_conf = root.join("resolv.conf");
     Ok(Outcome {

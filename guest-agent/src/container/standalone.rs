@@ -7,13 +7,13 @@ use super::{Error, annotations, identity_files, pods, rewrite};
 pub(super) async fn prepare(order: &mut Order<'_>) -> Result<Outcome, Error> {
     let namespace = order.namespace();
     let resolv_conf = order.agent.network.resolv_conf(&namespace).transpose()?.unwrap_or_default();
-    identity_files::write(&order.spec, order.bundle, Some(&resolv_conf))?;
+    identity_files::write(&order.spec, order.bundle, Some(resolv_conf)).await?;
     rewrite::mounts(&mut order.spec, order.bundle)?;
     identity_files::bind(&mut order.spec, order.bundle)?;
     rewrite::shared_memory(&mut order.spec)?;
     rewrite::devices(&mut order.spec)?;
     let gpus = rewrite::assigned_devices(&mut order.spec).await?;
-    order.adapt_process()?;
+    order.adapt_process().await?;
     Ok(Outcome {
         gpus,
         root: order.bundle.to_owned(),

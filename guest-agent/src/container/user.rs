@@ -32,9 +32,12 @@ pub(super) struct Ids {
 /// Larger files are not read: they would have to fit into the agent's memory.
 const LARGEST_FILE: u64 = 4 << 20;
 
-/// Resolves `user`, `uid`, `user:group`, `uid:gid`, … in the files of the container's `root`.
-pub(super) fn resolve(root: &Path, text: &str) -> Result<Ids, Error> {
-    resolve_in(&read(root, "/etc/passwd"), &read(root, "/etc/group"), text)
+/// Resolves `user`, `uid`, `user:group`, `uid:gid`, … in the files of the container's `root`, which may be slow.
+pub(super) async fn resolve(root: &Path, text: &str) -> Result<Ids, Error> {
+    let root = root.to_owned();
+    let files = move || ["/etc/passwd", "/etc/group"].map(|path| read(&root, path));
+    let [users, groups] = tokio::task::spawn_blocking(files).await.unwrap_or_default();
+    resolve_in(&users, &groups, text)
 }
 
 /// A file that is missing or unreadable knows nobody.

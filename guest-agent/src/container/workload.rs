@@ -16,7 +16,7 @@ pub(super) async fn prepare(order: &mut Order<'_>, pod: &str) -> Result<Outcome,
     rewrite::shared_memory(&mut order.spec)?;
     rewrite::devices(&mut order.spec)?;
     let gpus = rewrite::assigned_devices(&mut order.spec).await?;
-    order.adapt_process()?;
+    order.adapt_process().await?;
     Ok(Outcome {
         gpus,
         root: record.root,

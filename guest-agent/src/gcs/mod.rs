@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
@@ -64,6 +65,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     let prepared = prepare(&options);
     // Before there can be threads, and before there is a log: libcontainer would fill it in the workers.
     let workers = runtime::fork_parent().map_err(|error| io("forking the worker parent")(error.into()));
+    let limited = raise_open_files().map_err(|error| io("raising the limit of open files")(error.into()));
     let log = match open_log(&options) {
         Ok(log) => log,
         Err(error) => {
@@ -71,7 +73,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = prepared.and_then(|()| run(options, workers?, log.clone()));
+    let result = prepared.and(limited).and_then(|()| run(options, workers?, log.clone()));
     if let Err(error) = &result {
         tracing::error!(error = error as &dyn std::error::Error, "the agent cannot go on");
     }
@@ -100,6 +102,13 @@ fn prepare(options: &Options) -> Result<(), Error> {
     fs::create_dir_all(runtime::STATE_ROOT).map_err(io("creating the runtime's state directory"))?;
     cgroup::memory_beyond(options.memory_reserve)?;
     Ok(())
+}
+
+/// A container with its streams takes up to six descriptors of the agent. Not inherited: the worker parent is there already,
+/// and what it starts gets the limit that programs expect.
+fn raise_open_files() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
 }
 
 fn open_log(options: &Options) -> Result<Writer, Error> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
 
-use super::walk::Directory;
+use super::walk::{self, Directory};
 use super::{Error, mounts};
 
 /// Where the mounts of this namespace are listed (proc(5)).
@@ -27,9 +27,10 @@ pub(crate) fn share_memory(path: &Path) -> Result<(), Error> {
     share_directory(path)
 }
 
-/// Creates `path`, for everybody to write, unless it exists; links on the way are not followed.
+/// Creates `path`, for everybody to write, unless there is a directory or a plain file. That it is a link, or that there
+/// is one on the way, is an error: it would lead out of what the containers of a pod share.
 pub(crate) fn create_open_directory(path: &Path) -> Result<(), Error> {
-    if fs::symlink_metadata(path).is_ok() {
+    if walk::is_there(path).map_err(Error::io("looking at", path))? {
         return Ok(());
     }
     let directory = Directory::create(path, 0o777).map_err(Error::io("creating", path))?;
@@ -40,7 +41,7 @@ pub(crate) fn create_open_directory(path: &Path) -> Result<(), Error> {
 
 /// As [`create_open_directory`], and mounts pages of `size` there if it is new.
 pub(crate) fn share_huge_pages(path: &Path, size: &str) -> Result<(), Error> {
-    if fs::symlink_metadata(path).is_ok() {
+    if walk::is_there(path).map_err(Error::io("looking at", path))? {
         return Ok(());
     }
     create_open_directory(path)?;
@@ -92,6 +93,22 @@ fn unescape(field: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_no_shared_directory() {
+        let base =
+            fs::canonicalize(std::env::temp_dir()).unwrap().join(format!("shared-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&base);
+        create_open_directory(&base.join("a/b")).unwrap();
+        create_open_directory(&base.join("a/b")).unwrap();
+        fs::write(base.join("a/file"), "").unwrap();
+        create_open_directory(&base.join("a/file")).unwrap();
+        std::os::unix::fs::symlink("/", base.join("a/link")).unwrap();
+        for path in ["a/link", "a/link/etc", "a/link/new", "a/file/new"] {
+            assert!(create_open_directory(&base.join(path)).is_err(), "{path}");
+        }
+        fs::remove_dir_all(base).unwrap();
+    }
 
     #[test]
     fn mounts_below_a_path_come_last_first_and_neighbours_do_not() {
