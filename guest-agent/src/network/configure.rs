@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns};
 use super::dhcp::{Answer, Lease, Renewal, Whom};
 use super::netlink::Netlink;
 use super::plan::{OTHER_TABLE, Plan, Prefix, Route};
-use super::{Error, Place, dhcp};
+use super::{Error, Place, dhcp, relocate};
 
 /// Of the rules for tables of their own: before the main table's.
 const RULE_PRIORITY: u32 = 5;
@@ -33,8 +33,8 @@ pub(super) async fn run<T: Send + 'static>(
 /// An adapter that is to be configured.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    /// Its interface.
-    pub(super) name: String,
+    /// Whose.
+    pub(super) id: String,
     pub(super) settings: Network,
     /// Whether it is not the first of its namespace.
     pub(super) further: bool,
@@ -54,6 +54,8 @@ pub(super) struct Configured {
 #[derive(Clone, Debug)]
 pub(super) struct Leased {
     job: Job,
+    /// What the interface is called there.
+    interface: String,
     spot: Spot,
     mac: [u8; 6],
     pub(super) lease: Lease,
@@ -87,16 +89,16 @@ impl Spot {
 }
 
 impl Job {
-    /// Moves the interface to its place and configures it; changes the calling thread's network namespace.
-    pub(super) fn run(self) -> Result<Configured, Error> {
-        let name = &self.name;
+    /// Moves the interface `name` to its place and configures it; changes the calling thread's network namespace.
+    pub(super) fn run(self, name: &str) -> Result<Configured, Error> {
         let mtu = attribute(name, "mtu")
             .and_then(|text| text.parse().map_err(|_| io::ErrorKind::InvalidData.into()));
         let mtu = mtu.map_err(Error::step("reading the MTU of", name))?;
         let mac = attribute(name, "address").map_err(Error::step("reading the address of", name))?;
-        if let Place::Process(pid) = self.place {
-            move_to(name, pid)?;
-        }
+        let name = match self.place {
+            Place::Process(pid) => &relocate::to(pid, name)?,
+            Place::Machine => name,
+        };
         let link = Link::open(name)?;
         let plan = Plan::new(&self.settings, self.further)?;
         link.prepare(&plan, mtu)?;
@@ -110,20 +112,26 @@ impl Job {
     }
 
     fn lease(&self, link: &Link<'_>, spot: Spot, mac: [u8; 6]) -> Result<Configured, Error> {
-        let lease = dhcp::lease(&self.name, mac)
-            .map_err(|source| Error::Lease { interface: self.name.clone(), source })?;
+        let interface = link.name.to_owned();
+        let lease = dhcp::lease(&interface, mac)
+            .map_err(|source| Error::Lease { interface: interface.clone(), source })?;
         let settings = lease.fill(&self.settings);
         let plan = Plan::new(&settings, self.further)?;
         // Nobody renews what is there by half, and the next attempt could not add it again; the first error is the one to report.
         link.apply(&plan).inspect_err(|_| drop(link.withdraw(&plan)))?;
-        Ok(Configured { settings, leased: Some(Leased { job: self.clone(), spot, mac, lease }) })
+        Ok(Configured { settings, leased: Some(Leased { job: self.clone(), interface, spot, mac, lease }) })
     }
 }
 
 impl Leased {
     /// The interface's name.
     pub(super) fn interface(&self) -> &str {
-        &self.job.name
+        &self.interface
+    }
+
+    /// The adapter's id.
+    pub(super) fn id(&self) -> &str {
+        &self.job.id
     }
 
     /// Whether the adapter's place is still there.
@@ -134,34 +142,24 @@ impl Leased {
     /// Asks for more time; changes the calling thread's network namespace.
     pub(super) fn renew(&self, renewal: &Renewal, whom: Whom) -> Result<Option<Answer>, Error> {
         self.spot.enter()?;
-        renewal.ask(&self.job.name, whom).map_err(Error::step("renewing the lease of", &self.job.name))
+        renewal.ask(&self.interface, whom).map_err(Error::step("renewing the lease of", &self.interface))
     }
 
     /// Takes off what the lease has brought; changes the calling thread's network namespace.
     pub(super) fn withdraw(&self) -> Result<(), Error> {
         self.spot.enter()?;
         let plan = Plan::new(&self.lease.fill(&self.job.settings), self.job.further)?;
-        Link::open(&self.job.name)?.withdraw(&plan)
+        Link::open(&self.interface)?.withdraw(&plan)
     }
 
     /// Asks for another lease; changes the calling thread's network namespace.
     pub(super) fn again(&self) -> Result<Configured, Error> {
         self.spot.enter()?;
-        self.job.lease(&Link::open(&self.job.name)?, self.spot, self.mac)
+        self.job.lease(&Link::open(&self.interface)?, self.spot, self.mac)
     }
 }
 
-fn move_to(name: &str, pid: u32) -> Result<(), Error> {
-    let path = Place::Process(pid).namespace();
-    let namespace = File::open(&path).map_err(Error::step("opening", &path))?;
-    let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
-    let index = index(name)?;
-    netlink.set_up(index, false).map_err(Error::step("taking down", name))?;
-    netlink.move_to(index, pid).map_err(Error::step("moving to its pod", name))?;
-    setns(&namespace, CloneFlags::CLONE_NEWNET).map_err(|error| Error::step("entering", &path)(error.into()))
-}
-
-fn index(name: &str) -> Result<u32, Error> {
+pub(super) fn index(name: &str) -> Result<u32, Error> {
     if_nametoindex(name).map_err(|error| Error::step("finding", name)(error.into()))
 }
 

@@ -57,7 +57,7 @@ async fn follow(network: &Network, namespace: &str, mut leased: Leased) {
         }
         sleep(BREATH).await;
         let Some((settings, next)) = another(&leased).await else { return };
-        network.with_adapter(namespace, leased.interface(), |adapter| adapter.leased = Some(settings));
+        network.with_adapter(namespace, leased.id(), |adapter| adapter.leased = Some(settings));
         if let Err(error) = network.write_resolv_conf(namespace) {
             tracing::warn!(
                 interface,

@@ -10,6 +10,7 @@ mod error;
 mod keeper;
 mod netlink;
 mod plan;
+mod relocate;
 mod resolv_conf;
 
 use std::cell::RefCell;
@@ -57,8 +58,6 @@ struct Namespace {
 struct Adapter {
     /// Lower case.
     id: String,
-    /// The interface's name where the agent is.
-    name: String,
     settings: settings::Network,
     /// The settings with a lease in them.
     leased: Option<settings::Network>,
@@ -80,11 +79,11 @@ impl Network {
         }
         // Whatever cannot be applied is refused before anything is changed.
         plan::Plan::new(&settings, false)?;
-        let name = adapter::find(&settings).await?;
+        adapter::find(&settings).await?;
         if known() {
             return Err(Error::Exists { namespace, id });
         }
-        let adapter = Adapter { id: id.clone(), name, settings, leased: None, placed: None, keeper: None };
+        let adapter = Adapter { id: id.clone(), settings, leased: None, placed: None, keeper: None };
         self.0.borrow_mut().entry(namespace.clone()).or_default().adapters.push(adapter);
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
@@ -164,17 +163,15 @@ impl Network {
     /// Moves and configures the adapters of a namespace that are not where they belong.
     async fn sync(&self, namespace: &str) -> Result<(), Error> {
         let mut leased = false;
-        for job in self.unplaced(namespace) {
-            let (name, place) = (job.name.clone(), job.place);
-            // Before the work, so that nobody else begins with it.
-            self.with_adapter(namespace, &name, |adapter| adapter.placed = Some(place));
-            let done = configure::run(move || job.run()).await;
+        while let Some(job) = self.take_unplaced(namespace) {
+            let (id, place) = (job.id.clone(), job.place);
+            let done = Self::configure(job).await;
             let done =
-                done.inspect_err(|_| self.with_adapter(namespace, &name, |adapter| adapter.placed = None))?;
+                done.inspect_err(|_| self.with_adapter(namespace, &id, |adapter| adapter.placed = None))?;
             if let Some(lease) = done.leased {
                 leased = true;
                 let keeper = Keeper::of(self, namespace, lease);
-                self.with_adapter(namespace, &name, |adapter| {
+                self.with_adapter(namespace, &id, |adapter| {
                     // Its pod may have gone while a server was waited for; then nobody has the address.
                     if adapter.placed == Some(place) {
                         (adapter.leased, adapter.keeper) = (Some(done.settings), keeper);
@@ -185,27 +182,34 @@ impl Network {
         if leased { self.write_resolv_conf(namespace) } else { Ok(()) }
     }
 
-    fn with_adapter(&self, namespace: &str, name: &str, change: impl FnOnce(&mut Adapter)) {
+    /// Its interface is looked up now: one that came back from a pod may have another name.
+    async fn configure(job: configure::Job) -> Result<configure::Configured, Error> {
+        let name = adapter::find(&job.settings).await?;
+        configure::run(move || job.run(&name)).await
+    }
+
+    fn with_adapter(&self, namespace: &str, id: &str, change: impl FnOnce(&mut Adapter)) {
         let mut namespaces = self.0.borrow_mut();
         let adapters = namespaces.get_mut(namespace).map(|record| record.adapters.iter_mut());
-        if let Some(adapter) = adapters.and_then(|mut all| all.find(|adapter| adapter.name == name)) {
+        if let Some(adapter) = adapters.and_then(|mut all| all.find(|adapter| adapter.id == id)) {
             change(adapter);
         }
     }
 
-    fn unplaced(&self, namespace: &str) -> Vec<configure::Job> {
-        let namespaces = self.0.borrow();
-        let Some((record, place)) = namespaces.get(namespace).and_then(|r| Some((r, r.place?))) else {
-            return Vec::new();
-        };
-        let waiting = record.adapters.iter().enumerate().filter(|(_, a)| a.placed != Some(place));
-        let job = |(index, adapter): (usize, &Adapter)| configure::Job {
-            name: adapter.name.clone(),
+    /// The next adapter that is not where it belongs. It counts as if it were, so that nobody else begins with it.
+    fn take_unplaced(&self, namespace: &str) -> Option<configure::Job> {
+        let mut namespaces = self.0.borrow_mut();
+        let record = namespaces.get_mut(namespace)?;
+        let place = record.place?;
+        let mut adapters = record.adapters.iter_mut().enumerate();
+        let (index, adapter) = adapters.find(|(_, adapter)| adapter.placed != Some(place))?;
+        adapter.placed = Some(place);
+        Some(configure::Job {
+            id: adapter.id.clone(),
             settings: adapter.settings.clone(),
             further: index > 0,
             place,
-        };
-        waiting.map(job).collect()
+        })
     }
 
     /// Containers have the file mounted, so it is written in its place.
@@ -246,14 +250,7 @@ mod tests {
         network.detach("n");
         assert!(!network.knows("n"));
         let settings = settings::Network { dns_server_list: "10.0.0.2".to_owned(), ..Default::default() };
-        let adapter = Adapter {
-            id: "a".into(),
-            name: "eth0".into(),
-            settings,
-            leased: None,
-            placed: None,
-            keeper: None,
-        };
+        let adapter = Adapter { id: "a".into(), settings, leased: None, placed: None, keeper: None };
         network
             .0
             .borrow_mut()
@@ -271,14 +268,7 @@ mod tests {
         let network = Network::default();
         let leased = settings::Network { dns_server_list: "10.0.2.3".to_owned(), ..Default::default() };
         let settings = settings::Network::default();
-        let adapter = Adapter {
-            id: "a".into(),
-            name: "eth0".into(),
-            settings,
-            leased: Some(leased),
-            placed: None,
-            keeper: None,
-        };
+        let adapter = Adapter { id: "a".into(), settings, leased: Some(leased), placed: None, keeper: None };
         let record = Namespace { adapters: vec![adapter], place: None, resolv_conf: Some(path.clone()) };
         network.0.borrow_mut().insert("n".into(), record);
         network.write_resolv_conf("n").unwrap();
@@ -296,7 +286,6 @@ mod tests {
         let network = Network::default();
         let adapter = |id: &str, placed| Adapter {
             id: id.to_owned(),
-            name: id.to_owned(),
             settings: settings::Network::default(),
             leased: None,
             placed,
@@ -308,9 +297,9 @@ mod tests {
             .0
             .borrow_mut()
             .insert("n".into(), Namespace { adapters, place: Some(place), resolv_conf: None });
-        let unplaced = network.unplaced("n");
-        assert_eq!(unplaced.len(), 1);
-        assert_eq!((unplaced[0].name.as_str(), unplaced[0].place), ("second", place));
-        assert!(unplaced[0].further, "the second adapter must not take the first one's routes");
+        let job = network.take_unplaced("n").unwrap();
+        assert_eq!((job.id.as_str(), job.place), ("second", place));
+        assert!(job.further, "the second adapter must not take the first one's routes");
+        assert!(network.take_unplaced("n").is_none(), "somebody is at it");
     }
 }

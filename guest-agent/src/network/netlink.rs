@@ -74,6 +74,11 @@ impl Netlink {
         self.set_link(index, None, Some(LinkAttribute::Mtu(mtu)))
     }
 
+    /// Renames an interface, which must be down.
+    pub(super) fn rename(&self, index: u32, name: &str) -> io::Result<()> {
+        self.set_link(index, None, Some(LinkAttribute::IfName(name.to_owned())))
+    }
+
     /// Moves an interface into the network namespace of a process.
     pub(super) fn move_to(&self, index: u32, pid: u32) -> io::Result<()> {
         self.set_link(index, None, Some(LinkAttribute::NetNsPid(pid)))
