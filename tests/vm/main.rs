@@ -9,6 +9,7 @@ mod containers;
 mod devices;
 mod dhcp;
 mod errors;
+mod hostile;
 mod images;
 mod init;
 mod kinds;
@@ -39,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         dhcp::suite(&lab),
         assigned::suite(&lab),
         errors::suite(&lab),
+        hostile::suite(&lab),
         limits::suite(&lab),
         cgroup_v1::suite()?,
         storage::suite(&lab),

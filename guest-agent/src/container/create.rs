@@ -184,7 +184,8 @@ async fn create_init(
     confinement: &JobFile,
 ) -> Result<Init, Error> {
     let planned = plan_stdio(&spec["process"])?;
-    let (failures, failure_writer) = FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
+    let (mut failures, failure_writer) =
+        FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
     let (stdio, fds) = planned.for_job(&failure_writer);
     let job = ContainerJob {
         id: id.to_owned(),
@@ -203,9 +204,11 @@ async fn create_init(
     let (stdio, terminal) = match planned {
         PlannedStdio::Pipes(pipes) => (InitStdio::Pipes(pipes), None),
         PlannedStdio::Terminal(socket) => {
-            let pty =
-                Rc::new(socket.receive().await.map_err(Error::io("receiving the terminal of", bundle))?);
+            let (owner, _) = runtime_spec::owner(&spec["process"]);
+            let pty = socket.receive(owner).await.map_err(Error::io("receiving the terminal of", bundle))?;
             set_initial_size(&pty, &spec["process"]);
+            failures.let_go().await;
+            let pty = Rc::new(pty);
             (InitStdio::Terminal(Rc::clone(&pty)), Some(pty))
         }
     };

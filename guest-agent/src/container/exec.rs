@@ -1,6 +1,8 @@
 //! `ExecuteProcess` with an `OciProcess` (spec section 8.5): a further process in a running container.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 
 use lcow_protocol::ProcessId;
@@ -12,8 +14,8 @@ use super::job_file::JobFile;
 use super::state::PlannedStdio;
 use super::{Container, Error, runtime_spec};
 use crate::gcs::Agent;
-use crate::process::{self, Extras, Process, Relays, Wanted};
-use crate::runtime::{Child, FailurePipe, ProcessJob, STATE_ROOT};
+use crate::process::{self, ConsoleSocket, Extras, Process, Pty, Relays, StdioPipes, Wanted};
+use crate::runtime::{self, Child, FailurePipe, ProcessJob, STATE_ROOT};
 
 /// Runs the process of `parameters` in `container`.
 pub(crate) async fn exec(
@@ -32,7 +34,7 @@ pub(crate) async fn exec(
     let confinement = runtime_spec::confine(&mut process, filter.as_deref());
     let streams = process::dial(&parameters, ports).await?;
     let (process_file, confinement_file) = (JobFile::new(&process)?, JobFile::new(&confinement)?);
-    let (failures, failure_writer) =
+    let (mut failures, failure_writer) =
         FailurePipe::new().map_err(Error::io("making a pipe for", &process_file.0))?;
     let planned = plan_stdio(&process)?;
     let (stdio, fds) = planned.for_job(&failure_writer);
@@ -42,16 +44,16 @@ pub(crate) async fn exec(
         confinement: confinement_file.0.clone(),
         stdio,
     };
-    let started = agent.runtime.exec(job, &fds).await;
+    let launched = launch(agent.runtime.exec(job, &fds), planned, &process, &mut failures).await;
     drop(failure_writer);
-    let child = match started {
-        Ok(child) => child,
+    let (child, ends) = match launched {
+        Ok(launched) => launched,
         Err(error) => {
             return Err(failures.explain(error).await).map_err(Error::runtime("running the process"));
         }
     };
     let pid = child.pid;
-    let (started, relays) = match connect(child, planned, streams, &process).await {
+    let (started, relays) = match ends.and_then(|ends| connect(child, ends, streams)) {
         Ok(connected) => connected,
         Err(error) => {
             // Nobody could wait for it.
@@ -69,23 +71,53 @@ pub(crate) async fn exec(
     Ok(id)
 }
 
-/// Connects a process that runs with the host.
-async fn connect(
-    child: Child,
+/// Our ends of a process's streams.
+enum Ends {
+    Pipes(StdioPipes),
+    Terminal(Pty),
+}
+
+/// Waits until the process runs. One with a terminal does so only when that is ready.
+async fn launch(
+    started: impl Future<Output = Result<Child, runtime::Error>>,
     planned: PlannedStdio,
-    streams: Wanted,
     process: &Value,
-) -> Result<(Rc<Process>, Relays), Error> {
+    failures: &mut FailurePipe,
+) -> Result<(Child, Result<Ends, Error>), runtime::Error> {
+    let socket = match planned {
+        PlannedStdio::Pipes(pipes) => return Ok((started.await?, Ok(Ends::Pipes(pipes)))),
+        PlannedStdio::Terminal(socket) => socket,
+    };
+    let (mut started, mut terminal) = (pin!(started), pin!(take_terminal(socket, process, failures)));
+    tokio::select! {
+        child = &mut started => Ok((child?, terminal.await)),
+        ends = &mut terminal => Ok((started.await?, ends)),
+    }
+}
+
+async fn take_terminal(
+    socket: ConsoleSocket,
+    process: &Value,
+    failures: &mut FailurePipe,
+) -> Result<Ends, Error> {
+    let (owner, _) = runtime_spec::owner(process);
+    let pty =
+        socket.receive(owner).await.map_err(Error::io("receiving a terminal in", Path::new(STATE_ROOT)))?;
+    set_initial_size(&pty, process);
+    failures.let_go().await;
+    Ok(Ends::Terminal(pty))
+}
+
+/// Connects a process that runs with the host.
+fn connect(child: Child, ends: Ends, streams: Wanted) -> Result<(Rc<Process>, Relays), Error> {
     let state = Path::new(STATE_ROOT);
-    match planned {
-        PlannedStdio::Pipes(pipes) => {
+    match ends {
+        Ends::Pipes(pipes) => {
             let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::default())
                 .map_err(Error::io("connecting the streams of a process in", state))?;
             Ok((Process::new(child, None), relays))
         }
-        PlannedStdio::Terminal(socket) => {
-            let pty = socket.receive().await.map_err(Error::io("receiving a terminal in", state))?;
-            set_initial_size(&pty, process);
+        Ends::Terminal(pty) => {
             let pty = Rc::new(pty);
             Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams, None)))
         }

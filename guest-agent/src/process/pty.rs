@@ -77,8 +77,15 @@ impl ConsoleSocket {
         &self.path
     }
 
-    /// Waits for the terminal.
-    pub(crate) async fn receive(self) -> io::Result<Pty> {
+    /// Waits for the terminal, which becomes that of the user `owner`, as pipes do: who may write to a program's output may
+    /// open it, too.
+    pub(crate) async fn receive(self, owner: u32) -> io::Result<Pty> {
+        let pty = self.accept().await?;
+        nix::unistd::fchown(sys::terminal_peer(pty.0.get_ref())?, Some(owner.into()), None)?;
+        Ok(pty)
+    }
+
+    async fn accept(self) -> io::Result<Pty> {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
         let (stream, _) = accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         loop {

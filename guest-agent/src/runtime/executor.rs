@@ -90,6 +90,10 @@ impl TypedExecutor {
 
 impl Executor for TypedExecutor {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        if spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false)) {
+            // Until `gcs` has the terminal and has given it to its user. That it never says so must not matter.
+            let _ = nix::unistd::read(&*self.failures, &mut [0]);
+        }
         match self.become_program(spec) {
             Ok(never) => match never {},
             Err(failure) => Err(ExecutorError::Other(self.report(failure))),

@@ -1,12 +1,13 @@
-//! The pipe through which a container's process says why it could not become its program.
+//! The pipe, open both ways, through which a container's process says why it could not become its program, and before that
+//! is let go.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::pipe2;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::client::Error;
 use super::messages::JobFailure;
@@ -16,9 +17,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// More than any report has.
 const LONGEST_REPORT: u64 = 16 << 10;
 
+/// How long a process waits to be let go.
+const PROCESS_PATIENCE_SECONDS: i64 = 10;
+
 /// `gcs`'s end of the pipe.
 #[derive(Debug)]
-pub(crate) struct FailurePipe(pipe::Receiver);
+pub(crate) struct FailurePipe(UnixStream);
 
 /// The process's end, to be sent along with the job and then closed.
 #[derive(Debug)]
@@ -34,9 +38,18 @@ impl FailureWriter {
 impl FailurePipe {
     /// Makes the pipe. Both ends close when a program is executed.
     pub(crate) fn new() -> std::io::Result<(Self, FailureWriter)> {
-        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        fcntl(read.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok((Self(pipe::Receiver::from_owned_fd(read)?), FailureWriter(write)))
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+        setsockopt(&theirs, sockopt::ReceiveTimeout, &TimeVal::seconds(PROCESS_PATIENCE_SECONDS))?;
+        let ours = std::os::unix::net::UnixStream::from(ours);
+        ours.set_nonblocking(true)?;
+        Ok((Self(UnixStream::from_std(ours)?), FailureWriter(theirs)))
+    }
+
+    /// Lets a process with a terminal go on to its program: the terminal is ready. Without this it does so when the pipe is
+    /// dropped.
+    pub(crate) async fn let_go(&mut self) {
+        // It may have ended, of which we hear elsewhere.
+        let _ = self.0.write_all(&[0]).await;
     }
 
     /// The process's own reason for `error`, if it gave one: libcontainer has only text.

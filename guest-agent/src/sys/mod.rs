@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::pty::Winsize;
@@ -14,6 +14,7 @@ pub(crate) mod device_mapper;
 mod raw {
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, nix::pty::Winsize);
     nix::ioctl_write_int_bad!(set_controlling_terminal, libc::TIOCSCTTY);
+    nix::ioctl_write_int_bad!(get_terminal_peer, libc::TIOCGPTPEER);
     nix::ioctl_read_bad!(get_interface_flags, libc::SIOCGIFFLAGS, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
     // linux/random.h: _IOW('R', 0x03, int[2])
@@ -51,6 +52,15 @@ pub(crate) fn fork_single_threaded() -> nix::Result<Option<Pid>> {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),
     }
+}
+
+/// Opens the other side of a terminal whose master this is (`ioctl_tty(2)`); it does not become the controlling one.
+pub(crate) fn terminal_peer(master: impl AsFd) -> nix::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the call takes a number, and touches no memory of ours.
+    let fd = unsafe { raw::get_terminal_peer(master.as_fd().as_raw_fd(), flags) }?;
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sets a terminal's size in rows and columns.
