@@ -27,6 +27,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("partitions_are_mounted_by_number", partitions)
         .test("a_bundle_bound_to_its_scratch_is_let_go_of_without_a_container", bundle_bind)
         .test("one_layer_without_a_scratch_is_a_root_that_cannot_be_written", single_layer)
+        .test("a_union_that_cannot_be_mounted_leaves_nothing", failed_union)
         .test("mount_paths_are_not_followed_through_links", links_on_the_way)
 }
 
@@ -250,6 +251,18 @@ async fn single_layer(lab: Arc<Lab>) -> Result<()> {
     modify(&uvm, "Remove", "CombinedLayers", layers).await?;
     gone(&lab, &root, "none").await?;
     lab.shell(&format!("rm -r /run/l/{id} /run/gcs/c/{id}")).await?;
+    Ok(())
+}
+
+async fn failed_union(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    lab.shell("mkdir -p /var/lab/failed/scratch").await?;
+    let union = json!({"ContainerID": "f", "ContainerRootPath": "/var/lab/failed/c/rootfs",
+        "Layers": [{"Path": "/no/such/layer"}], "ScratchPath": "/var/lab/failed/scratch"});
+    ensure!(refusal(modify(&uvm, "Add", "CombinedLayers", union).await) == Some(HResult::FAIL));
+    let left =
+        lab.shell("cd /var/lab/failed && find . | sort; grep -c /var/lab/failed /proc/mounts; true").await?;
+    ensure!(left.stdout == b".\n./scratch\n0\n", "{left:?}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use lcow_protocol::settings::CombinedLayers;
 use nix::mount::MsFlags;
 
 use super::{Error, Storage, blocking, mounts};
+use crate::causes::with_causes;
 
 /// Mount data longer than a page is cut by the kernel without a word.
 const LONGEST_DATA: usize = 4095;
@@ -65,10 +66,24 @@ impl Plan {
             mounts::create_directory(&scratch.join("work"), MODE)?;
         }
         mounts::create_directory(&self.root, MODE)?;
-        self.mount_union().inspect_err(|_| {
-            // The mount's own error is what matters.
-            let _ = std::fs::remove_dir(&self.root);
-        })
+        self.mount_union()
+    }
+
+    /// Takes back what was done for a union that could not be mounted, whose error is the one that matters. Directories with
+    /// something in them were there before.
+    fn undo(&self, bundle_is_bound: bool) {
+        let _ = std::fs::remove_dir(&self.root);
+        if bundle_is_bound && let Err(error) = mounts::unmount(&self.bundle) {
+            tracing::warn!(error = with_causes(&error), "a bundle stays bound to its scratch disk");
+            return;
+        }
+        let made = self
+            .scratch
+            .iter()
+            .flat_map(|scratch| ["upper", "work", "bundle"].map(|name| scratch.join(name)));
+        for directory in made.chain([self.bundle.clone()]) {
+            let _ = std::fs::remove_dir(directory);
+        }
     }
 
     fn mount_union(&self) -> Result<(), Error> {
@@ -98,14 +113,9 @@ impl Storage {
         let bound = blocking(move || {
             let source = plan.bundle_source();
             if let Some(source) = &source {
-                plan.bind_bundle(source)?;
+                plan.bind_bundle(source).inspect_err(|_| plan.undo(false))?;
             }
-            if let Err(error) = plan.mount() {
-                if source.is_some() {
-                    mounts::unmount(&plan.bundle)?;
-                }
-                return Err(error);
-            }
+            plan.mount().inspect_err(|_| plan.undo(source.is_some()))?;
             Ok(source.is_some())
         })
         .await?;

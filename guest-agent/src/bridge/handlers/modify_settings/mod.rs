@@ -92,7 +92,6 @@ pub(in crate::bridge) async fn handle(
     let resource = ResourceType::from_name(&request.resource_type)
         .ok_or_else(|| fail(format!("invalid ResourceType '{}'", request.resource_type)))?;
     let unsupported = || fail(format!("the RequestType \"{}\" is not supported", request.request_type));
-    let verb = RequestType::from_name(&request.request_type).ok_or_else(unsupported)?;
     // Limits are a container's, and the VM is none.
     if !base.container_id.is_null() || resource == ResourceType::ContainerConstraints {
         let container = agent.containers.get(&base.container_id)?;
@@ -106,6 +105,9 @@ pub(in crate::bridge) async fn handle(
         let resource = resource.as_str();
         return Err(fail(format!("the ResourceType \"{resource}\" is not supported for containers")));
     }
+    let any = matches!(resource, ResourceType::SecurityPolicy | ResourceType::SecurityPolicyFragment);
+    let verb = RequestType::from_name(&request.request_type).or(any.then_some(Update));
+    let verb = verb.ok_or_else(unsupported)?;
     change(agent, resource, verb, request.settings).ok_or_else(unsupported)?.await?;
     Ok(Empty {}.into())
 }
