@@ -70,6 +70,7 @@ pub(crate) async fn virtual_pods(lab: Arc<Lab>) -> Result<()> {
     let container = virtual_workload(&lab, &second, "cat /data/file").await?;
     ensure!(output(&lab, &container).await? == "second\n");
     end(&uvm, &second, two).await?;
+    lab.shell("test ! -e /var/lab/virtual-pods").await?;
     let orphan = virtual_workload(&lab, &second, "true").await?;
     ensure!(refusal(create(&uvm, &orphan).await) == Some(HResult::FAIL), "a workload without its pod");
     Ok(())

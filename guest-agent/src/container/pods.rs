@@ -81,6 +81,9 @@ pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Pat
     pod.unmount().await?;
     if pod.root != bundle {
         storage::remove_tree(&pod.root).await?;
+        if let Some(all) = pod.root.parent() {
+            storage::remove_if_empty(all)?;
+        }
     }
     agent.cgroups()?.named(&cgroups_path(&id)).remove().await?;
     agent.pods.forget(&id);
