@@ -61,11 +61,7 @@ pub(crate) async fn exec(
     };
     let id = started.id();
     container.execs.borrow_mut().insert(id, Rc::clone(&started));
-    tokio::task::spawn_local(async move {
-        let status = started.child().exited().await;
-        relays.finish().await;
-        started.finish(status);
-    });
+    started.supervise(relays);
     Ok(id)
 }
 
@@ -79,15 +75,18 @@ async fn connect(
     let state = Path::new(STATE_ROOT);
     match planned {
         PlannedStdio::Pipes(pipes) => {
-            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::default())
+            let started = Process::new(child, None);
+            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::none(&started))
                 .map_err(Error::io("connecting the streams of a process in", state))?;
-            Ok((Process::new(child, None), relays))
+            Ok((started, relays))
         }
         PlannedStdio::Terminal(socket) => {
             let pty = socket.receive().await.map_err(Error::io("receiving a terminal in", state))?;
             set_initial_size(&pty, process);
             let pty = Rc::new(pty);
-            Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams, None)))
+            let started = Process::new(child, Some(Rc::clone(&pty)));
+            let relays = Relays::of_terminal(&pty, streams, &Extras::none(&started));
+            Ok((started, relays))
         }
     }
 }
