@@ -25,20 +25,42 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .done()
 }
 
-/// Takes frames until these requests are answered and `notified` containers have ended.
-async fn answers(bridge: &mut Bridge, ids: &[u64], notified: usize) -> Result<HashMap<u64, Value>> {
-    let (mut answers, mut ended) = (HashMap::new(), 0);
-    while answers.len() < ids.len() || ended < notified {
+/// What has come, in any order.
+#[derive(Default)]
+struct Inbox {
+    answers: HashMap<u64, Value>,
+    /// Notifications.
+    ended: usize,
+}
+
+impl Inbox {
+    async fn receive(&mut self, bridge: &mut Bridge) -> Result<()> {
         let (header, body) = bridge.receive().await?;
-        if header.message_type == MessageType::CONTAINER_NOTIFICATION {
-            ended += 1;
-            continue;
+        match header.message_type {
+            MessageType::CONTAINER_NOTIFICATION => self.ended += 1,
+            _ => ensure!(self.answers.insert(header.id, body).is_none(), "{header:?}"),
         }
-        ensure!(ids.contains(&header.id) && body["Result"] == 0, "{header:?} {body}");
-        answers.insert(header.id, body);
+        Ok(())
     }
-    ensure!(ended == notified, "{ended} notifications");
-    Ok(answers)
+
+    /// Waits for the answer to a request.
+    async fn answer(&mut self, bridge: &mut Bridge, id: u64) -> Result<Value> {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.receive(bridge).await?;
+        }
+    }
+
+    /// Waits for the only container's end.
+    async fn notified(&mut self, bridge: &mut Bridge) -> Result<()> {
+        while self.ended == 0 {
+            self.receive(bridge).await?;
+        }
+        ensure!(self.ended == 1 && self.answers.is_empty(), "{} {:?}", self.ended, self.answers);
+        Ok(())
+    }
 }
 
 /// Waits until what a writer has counted in `file` grows no more: everything between it and the host is full.
@@ -82,14 +104,18 @@ async fn stuck(host: &mut ForeignHost, bridge: &mut Bridge, name: &str) -> Resul
 }
 
 async fn forced(host: &mut ForeignHost) -> Result<()> {
-    let mut bridge = host.connect(0).await?;
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
     let before = descriptors(host, &mut bridge).await?;
     let Stuck { container, exec } = stuck(host, &mut bridge, "forced").await?;
     let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
     let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
     let shutdown = bridge.request(&container.id, ShutdownForced {}).await?;
-    let answers = answers(&mut bridge, &[init_wait, exec_wait, shutdown], 1).await?;
-    ensure!(answers[&init_wait]["ExitCode"] == 137 && answers[&exec_wait]["ExitCode"] == 137, "{answers:?}");
+    ensure!(inbox.answer(&mut bridge, shutdown).await?["Result"] == 0);
+    for asked in [init_wait, exec_wait] {
+        let answer = inbox.answer(&mut bridge, asked).await?;
+        ensure!(answer["ExitCode"] == 137, "{answer}");
+    }
+    inbox.notified(&mut bridge).await?;
     let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
     ensure!(bridge.answer(delete).await?["Result"] == 0);
     // The host keeps its ends to the last.
@@ -99,35 +125,38 @@ async fn forced(host: &mut ForeignHost) -> Result<()> {
 }
 
 async fn deleted(host: &mut ForeignHost) -> Result<()> {
-    let mut bridge = host.connect(0).await?;
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
     let before = descriptors(host, &mut bridge).await?;
     let Stuck { container, exec } = stuck(host, &mut bridge, "deleted").await?;
     let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
     let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
     let kill = SignalProcess { process_id: ProcessId(u32::try_from(container.pid)?), options: None };
     let kill = bridge.request(&container.id, kill).await?;
-    // The signal is sent before it is answered, and the process has no say in its end.
-    answers(&mut bridge, &[kill], 0).await?;
-    let delete = loop {
-        let asked = bridge.request(&container.id, DeleteContainerState {}).await?;
-        let (_, body) = bridge.receive().await?;
-        match body["Result"].as_i64() {
-            Some(0) => break body,
-            _ => ensure!(
-                body["ErrorMessage"].as_str().is_some_and(|text| text.contains("still running")),
-                "{asked} {body}"
-            ),
+    ensure!(inbox.answer(&mut bridge, kill).await?["Result"] == 0);
+    // Until its end is known it is refused; nothing else tells of it while the output is held up.
+    loop {
+        let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+        let answer = inbox.answer(&mut bridge, delete).await?;
+        if answer["Result"] == 0 {
+            break;
         }
-    };
-    let answers = answers(&mut bridge, &[init_wait, exec_wait], 1).await?;
-    ensure!(answers[&init_wait]["ExitCode"] == 137, "{answers:?} {delete}");
+        ensure!(
+            answer["ErrorMessage"].as_str().is_some_and(|text| text.contains("still running")),
+            "{answer}"
+        );
+    }
+    for asked in [init_wait, exec_wait] {
+        let answer = inbox.answer(&mut bridge, asked).await?;
+        ensure!(answer["ExitCode"] == 137, "{answer}");
+    }
+    inbox.notified(&mut bridge).await?;
     ensure!(descriptors(host, &mut bridge).await? == before);
     drop((container, exec));
     Ok(())
 }
 
 async fn vm_level(host: &mut ForeignHost) -> Result<()> {
-    let mut bridge = host.connect(0).await?;
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
     let before = descriptors(host, &mut bridge).await?;
     let script = WRITER.replace("written", "vm-level");
     let (pid, stdout) = host.shell(&mut bridge, &script, Stream::Output).await?;
@@ -136,8 +165,9 @@ async fn vm_level(host: &mut ForeignHost) -> Result<()> {
     let asked = bridge.request(&null, wait(pid)).await?;
     let kill = SignalProcess { process_id: ProcessId(u32::try_from(pid)?), options: None };
     let kill = bridge.request(&null, kill).await?;
-    let answers = answers(&mut bridge, &[asked, kill], 0).await?;
-    ensure!(answers[&asked]["ExitCode"] == 137, "{answers:?}");
+    ensure!(inbox.answer(&mut bridge, kill).await?["Result"] == 0);
+    let answer = inbox.answer(&mut bridge, asked).await?;
+    ensure!(answer["ExitCode"] == 137, "{answer}");
     ensure!(descriptors(host, &mut bridge).await? == before);
     drop(stdout);
     Ok(())

@@ -70,7 +70,7 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
             result => result.map_err(Error::runtime("ending init"))?,
         }
     }
-    container.init.child().exited().await;
+    container.init.child().killed().await.map_err(Error::runtime("ending init"))?;
     container.cgroup.kill()?;
     Ok(())
 }
