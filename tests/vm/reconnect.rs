@@ -76,19 +76,24 @@ pub(crate) async fn run(
 ) -> Result<Running> {
     let container = LabContainer::at(name.to_owned(), format!("/var/lab/{name}")).script(script);
     shell(host, bridge, &container.setup()).await?;
-    let settings = HostedSettings {
-        schema_version: SchemaVersion { major: 2, minor: 1 },
-        oci_bundle_path: container.bundle.clone(),
-        oci_specification: container.spec.clone(),
-        scratch_dir_path: String::new(),
-    };
-    let asked = bridge.request(&container.id, Create { container_config: Stringified(settings) }).await?;
+    let asked = create(bridge, &container).await?;
     succeed(bridge, asked).await?;
     let ((stdin, input, _), (stdout, output, _)) = (host.listen()?, host.listen()?);
     let asked = bridge.request(&container.id, start(stdin, stdout)).await?;
     let (stdin, stdout) = (accept(&input).await?, accept(&output).await?);
     let pid = succeed(bridge, asked).await?["ProcessId"].as_u64().context("a pid")?;
     Ok(Running { id: container.id, pid, stdin, stdout, listener: output })
+}
+
+/// Asks for a container, whose root is there already; returns the number of the request.
+pub(crate) async fn create(bridge: &mut Bridge, container: &LabContainer) -> Result<u64> {
+    let settings = HostedSettings {
+        schema_version: SchemaVersion { major: 2, minor: 1 },
+        oci_bundle_path: container.bundle.clone(),
+        oci_specification: container.spec.clone(),
+        scratch_dir_path: String::new(),
+    };
+    bridge.request(&container.id, Create { container_config: Stringified(settings) }).await
 }
 
 /// Runs a process in a container; returns its pid and the host's end of its output.

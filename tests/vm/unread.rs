@@ -1,4 +1,4 @@
-//! A host that has a process's output connected and does not read it.
+//! A host that has a process's output connected and does not read it, or serves directories and does not answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use lcow_protocol::messages::{DeleteContainerState, ShutdownForced, SignalProcess};
 use lcow_protocol::{ContainerId, MessageType, ProcessId};
-use lcow_tests::Lab;
-use lcow_tests::foreign::{Bridge, ForeignHost, Stream};
+use lcow_tests::foreign::{Bridge, ForeignHost, Stream, accept};
 use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, LabContainer};
 use serde_json::{Value, json};
 
-use crate::reconnect::{Running, exec, run, shell, wait};
+use crate::reconnect::{Running, create, exec, run, shell, wait};
 
 /// Writes for ever, 64 KiB at a time, and counts that in a file.
 const WRITER: &str = "while dd if=/dev/zero bs=65536 count=1 2>/dev/null; do echo x >> /tmp/written; done";
@@ -22,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("output_that_nobody_reads_does_not_outlive_a_forced_shutdown", |host| Box::pin(forced(host)))
         .test("output_that_nobody_reads_does_not_outlive_its_container", |host| Box::pin(deleted(host)))
         .test("a_vm_level_process_whose_output_nobody_reads_can_be_ended", |host| Box::pin(vm_level(host)))
+        .test("shares_whose_servers_are_silent_hold_up_nothing_else", |host| Box::pin(silent_servers(host)))
         .done()
 }
 
@@ -171,4 +172,39 @@ async fn vm_level(host: &mut ForeignHost) -> Result<()> {
     ensure!(descriptors(host, &mut bridge).await? == before);
     drop(stdout);
     Ok(())
+}
+
+async fn silent_servers(host: &mut ForeignHost) -> Result<()> {
+    const SHARES: usize = 12;
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let mut container = LabContainer::at("unrelated".to_owned(), "/var/lab/unrelated".to_owned());
+    shell(host, &mut bridge, &container.setup()).await?;
+    let (port, listener, _) = host.listen()?;
+    let (mut asked, mut servers) = (Vec::new(), Vec::new());
+    for number in 0..SHARES {
+        let path = format!("/run/mounts/silent/{number}");
+        let settings = json!({"MountPath": path, "Port": port.0, "ShareName": number.to_string()});
+        let request = json!({"RequestType": "Add", "ResourceType": "MappedDirectory", "Settings": settings});
+        let body = serde_json::to_vec(&json!({"ContainerId": ContainerId::NULL, "Request": request}))?;
+        asked.push(bridge.send(MessageType::MODIFY_SETTINGS, &body).await?);
+        servers.push(accept(&listener).await?);
+    }
+    // Its filter is compiled where the shares are mounted.
+    container.spec["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    let create = create(&mut bridge, &container).await?;
+    let answer = inbox.answer(&mut bridge, create).await?;
+    ensure!(answer["Result"] == 0, "{answer}");
+    ensure!(inbox.answers.is_empty(), "shares were given up first: {:?}", inbox.answers);
+    drop(servers);
+    for share in asked {
+        let answer = inbox.answer(&mut bridge, share).await?;
+        ensure!(answer["Result"] != 0, "{answer}");
+    }
+    let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+    ensure!(inbox.answer(&mut bridge, delete).await?["Result"] == 0);
+    // Init was created, so its end is told.
+    inbox.notified(&mut bridge).await
 }

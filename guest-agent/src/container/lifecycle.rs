@@ -30,9 +30,9 @@ pub(crate) async fn start(
     if let Err(error) = let_go(agent, container, waiting, streams).await {
         // Init has nothing left to do but to end; after this answer the host may delete the container.
         let _ = agent.runtime.signal(container.init.id().0, libc::SIGKILL).await;
-        let ended = container.init.child().killed().await;
-        // That is worse than why it was killed.
-        ended.map_err(Error::runtime("ending init"))?;
+        if let Err(unkillable) = container.init.child().killed().await {
+            tracing::warn!(error = &unkillable as &dyn std::error::Error, cid = %container.id, "a start has failed");
+        }
         return Err(error);
     }
     Ok(container.init.id())
