@@ -24,6 +24,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("devices_outside_the_rules_are_denied", devices)
         .test("limits_reach_the_cgroup", limits)
         .test("exec_sees_the_container", exec)
+        .test("an_exec_that_its_container_stops_is_answered", stopped_exec)
         .test("a_stream_that_carried_nothing_does_not_hold_up_the_status", unread)
         .test("input_that_nobody_reads_ends_its_stream_alone", unread_input)
         .test("programs_that_cannot_run_are_told_apart", not_runnable)
@@ -154,6 +155,37 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
         ensure!((output.status, output.stdout.as_slice()) == (5, b"sleep\ny\n".as_slice()), "{output:?}");
     }
     end(&uvm, &container, init).await
+}
+
+/// The agent itself gives such an exec up after a minute (its own tests have that with a shorter one).
+async fn stopped_exec(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.script("echo go; while :; do kill -STOP -1; done");
+    container.create(&uvm).await?;
+    let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    let mut go = [0; 3];
+    init.stdout.as_mut().context("asked for")?.read_exact(&mut go).await?;
+    let exec = || {
+        let (uvm, id) = (Arc::clone(&uvm), container.id.clone());
+        let process =
+            json!({"args": ["/bin/true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+        tokio::spawn(async move { uvm.container_exec(&id, process, Stdio::default()).await.map(drop) })
+    };
+    // One may be too fast for it.
+    let mut asked = exec();
+    let halted = "for p in /proc/[0-9]*; do case \"$(cat $p/comm 2>/dev/null)\" in youki*) \
+                  grep 'State:.T' $p/status;; esac; done; true";
+    while lab.shell(halted).await?.stdout.is_empty() {
+        if asked.is_finished() {
+            asked.await??;
+            asked = exec();
+        }
+    }
+    end(&uvm, &container, init).await?;
+    ensure!(refusal(asked.await?) == Some(HResult::FAIL));
+    let left = lab.shell(halted).await?.stdout;
+    ensure!(left.is_empty(), "{}", String::from_utf8_lossy(&left));
+    Ok(())
 }
 
 async fn unread(lab: Arc<Lab>) -> Result<()> {

@@ -19,6 +19,7 @@ mod processes;
 mod reconnect;
 mod roots;
 mod storage;
+mod unread;
 mod verity;
 mod vmm;
 
@@ -51,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         images::suite(&lab),
         bridge::suite(&lab),
         reconnect::suite(&lab),
+        unread::suite(&lab),
         vmm::suite(&lab),
     ];
     let mut trials: Vec<Trial> = suites.into_iter().flat_map(lcow_tests::suite::Suite::into_trials).collect();

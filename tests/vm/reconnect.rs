@@ -36,9 +36,9 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
 }
 
 /// A container that runs a shell script, and the host's ends of its standard input and output.
-struct Running {
-    id: ContainerId,
-    pid: u64,
+pub(crate) struct Running {
+    pub(crate) id: ContainerId,
+    pub(crate) pid: u64,
     stdin: UnixStream,
     stdout: UnixStream,
     /// Where the guest finds the host's end of its output again.
@@ -52,7 +52,7 @@ async fn succeed(bridge: &mut Bridge, id: u64) -> Result<Value> {
 }
 
 /// Runs a script in the VM to its end and returns what it says.
-async fn shell(host: &mut ForeignHost, bridge: &mut Bridge, script: &str) -> Result<String> {
+pub(crate) async fn shell(host: &mut ForeignHost, bridge: &mut Bridge, script: &str) -> Result<String> {
     let (pid, mut stdout) = host.shell(bridge, script, Stream::Output).await?;
     let mut text = String::new();
     stdout.read_to_string(&mut text).await?;
@@ -63,27 +63,57 @@ async fn shell(host: &mut ForeignHost, bridge: &mut Bridge, script: &str) -> Res
     Ok(text)
 }
 
-fn wait(pid: u64) -> WaitForProcess {
+pub(crate) fn wait(pid: u64) -> WaitForProcess {
     WaitForProcess { process_id: ProcessId(u32::try_from(pid).unwrap_or(u32::MAX)), timeout_in_ms: INFINITE }
 }
 
 /// Creates and starts a container.
-async fn run(host: &mut ForeignHost, bridge: &mut Bridge, name: &str, script: &str) -> Result<Running> {
+pub(crate) async fn run(
+    host: &mut ForeignHost,
+    bridge: &mut Bridge,
+    name: &str,
+    script: &str,
+) -> Result<Running> {
     let container = LabContainer::at(name.to_owned(), format!("/var/lab/{name}")).script(script);
     shell(host, bridge, &container.setup()).await?;
-    let settings = HostedSettings {
-        schema_version: SchemaVersion { major: 2, minor: 1 },
-        oci_bundle_path: container.bundle.clone(),
-        oci_specification: container.spec.clone(),
-        scratch_dir_path: String::new(),
-    };
-    let asked = bridge.request(&container.id, Create { container_config: Stringified(settings) }).await?;
+    let asked = create(bridge, &container).await?;
     succeed(bridge, asked).await?;
     let ((stdin, input, _), (stdout, output, _)) = (host.listen()?, host.listen()?);
     let asked = bridge.request(&container.id, start(stdin, stdout)).await?;
     let (stdin, stdout) = (accept(&input).await?, accept(&output).await?);
     let pid = succeed(bridge, asked).await?["ProcessId"].as_u64().context("a pid")?;
     Ok(Running { id: container.id, pid, stdin, stdout, listener: output })
+}
+
+/// Asks for a container, whose root is there already; returns the number of the request.
+pub(crate) async fn create(bridge: &mut Bridge, container: &LabContainer) -> Result<u64> {
+    let settings = HostedSettings {
+        schema_version: SchemaVersion { major: 2, minor: 1 },
+        oci_bundle_path: container.bundle.clone(),
+        oci_specification: container.spec.clone(),
+        scratch_dir_path: String::new(),
+    };
+    bridge.request(&container.id, Create { container_config: Stringified(settings) }).await
+}
+
+/// Runs a process in a container; returns its pid and the host's end of its output.
+pub(crate) async fn exec(
+    host: &mut ForeignHost,
+    bridge: &mut Bridge,
+    id: &ContainerId,
+    process: Value,
+) -> Result<(u64, UnixStream)> {
+    let (port, listener, _) = host.listen()?;
+    let process_parameters = Stringified(ProcessParameters {
+        oci_process: Some(process),
+        create_std_out_pipe: true,
+        ..ProcessParameters::default()
+    });
+    let vsock_stdio_relay_settings = StdioPorts { stdout: port, ..StdioPorts::default() };
+    let settings = ExecuteProcessSettings { process_parameters, vsock_stdio_relay_settings };
+    let asked = bridge.request(id, ExecuteProcess { settings }).await?;
+    let stdout = accept(&listener).await?;
+    Ok((succeed(bridge, asked).await?["ProcessId"].as_u64().context("a pid")?, stdout))
 }
 
 fn start(stdin: VsockPort, stdout: VsockPort) -> ExecuteProcess {

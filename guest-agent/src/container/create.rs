@@ -9,7 +9,6 @@ use std::rc::Rc;
 use lcow_protocol::envelope::{Message, RequestBase};
 use lcow_protocol::messages::{ContainerNotification, HostedSettings, SchemaVersion};
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
@@ -17,7 +16,7 @@ use super::state::{InitStdio, PlannedStdio, State, Waiting};
 use super::{Container, Error, blocking, guest_path, pods, runtime_spec};
 use crate::causes;
 use crate::gcs::Agent;
-use crate::process::{ConsoleSocket, Phase, Process, Relays, StdioPipes};
+use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
 
 /// The oldest container document that is understood.
@@ -117,7 +116,6 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         init: Process::new(child, terminal),
         state: RefCell::new(State::Created(waiting)),
         oom_kills: Cell::default(),
-        phase: watch::Sender::new(Phase::Running),
         relays: RefCell::new(Relays::default()),
         execs: RefCell::default(),
     }))
@@ -239,23 +237,25 @@ pub(super) fn set_initial_size(pty: &crate::process::Pty, process: &Value) {
 
 /// Waits for the end of init, then for its output to reach the host, then tells the host.
 async fn supervise(agent: Rc<Agent>, container: Rc<Container>) {
+    // A task of its own: should it panic, the host is still told of the end.
+    let _ = tokio::task::spawn_local(deliver(Rc::clone(&container))).await;
     let status = container.init.child().exited().await;
+    tracing::info!(cid = %container.id, exitCode = status, "container init has exited");
+    container.init.finish(status);
+    container.init.all_waits_answered().await;
+    notify(&agent, &container);
+}
+
+/// Waits for the end of init, and until what it wrote has reached the host.
+async fn deliver(container: Rc<Container>) {
+    container.init.child().exited().await;
     if !container.owns_pid_namespace
         && let Err(error) = container.cgroup.kill()
     {
         tracing::warn!(error = &error as &dyn std::error::Error, cid = %container.id, "killing what init left behind");
     }
-    container.phase.send_if_modified(|phase| {
-        let running = *phase == Phase::Running;
-        *phase = if running { Phase::Ended } else { *phase };
-        running
-    });
     let relays = container.relays.take();
-    relays.finish().await;
-    tracing::info!(cid = %container.id, exitCode = status, "container init has exited");
-    container.init.finish(status);
-    container.init.all_waits_answered().await;
-    notify(&agent, &container);
+    container.init.deliver(relays).await;
 }
 
 fn notify(agent: &Agent, container: &Container) {

@@ -7,7 +7,6 @@ use lcow_protocol::ContainerId;
 use super::pods::{HUGE_PAGES, LOGS, SHARED, SHARED_MEMORY};
 use super::{Container, Error, pods};
 use crate::gcs::Agent;
-use crate::process::Phase;
 use crate::runtime::{self, FailureKind};
 use crate::storage;
 
@@ -29,7 +28,7 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     if container.is_running() {
         return Err(Error::StillRunning(id.clone()));
     }
-    container.phase.send_replace(Phase::Abandoned);
+    container.give_up_output();
     end_init(agent, &container).await?;
     if let Some(namespace) = &container.network {
         agent.network.detach(namespace);
@@ -71,7 +70,7 @@ async fn end_init(agent: &Agent, container: &Container) -> Result<(), Error> {
             result => result.map_err(Error::runtime("ending init"))?,
         }
     }
-    container.init.child().exited().await;
+    container.init.child().killed().await.map_err(Error::runtime("ending init"))?;
     container.cgroup.kill()?;
     Ok(())
 }

@@ -63,11 +63,7 @@ pub(crate) async fn exec(
     };
     let id = started.id();
     container.execs.borrow_mut().insert(id, Rc::clone(&started));
-    tokio::task::spawn_local(async move {
-        let status = started.child().exited().await;
-        relays.finish().await;
-        started.finish(status);
-    });
+    started.supervise(relays);
     Ok(id)
 }
 
@@ -113,13 +109,16 @@ fn connect(child: Child, ends: Ends, streams: Wanted) -> Result<(Rc<Process>, Re
     let state = Path::new(STATE_ROOT);
     match ends {
         Ends::Pipes(pipes) => {
-            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::default())
+            let started = Process::new(child, None);
+            let relays = Relays::of_pipes(pipes.into_agent_ends(), streams, &Extras::none(&started))
                 .map_err(Error::io("connecting the streams of a process in", state))?;
-            Ok((Process::new(child, None), relays))
+            Ok((started, relays))
         }
         Ends::Terminal(pty) => {
             let pty = Rc::new(pty);
-            Ok((Process::new(child, Some(Rc::clone(&pty))), Relays::of_terminal(&pty, streams, None)))
+            let started = Process::new(child, Some(Rc::clone(&pty)));
+            let relays = Relays::of_terminal(&pty, streams, &Extras::none(&started));
+            Ok((started, relays))
         }
     }
 }

@@ -10,7 +10,7 @@ use super::state::{InitStdio, State, Waiting};
 use super::{Container, Error};
 use crate::gcs::Agent;
 use crate::power::{End, Ending};
-use crate::process::{self, Extras, Phase, Reconnect, Relays, Tee, Wanted};
+use crate::process::{self, Asked, Extras, Relays, Tee, Wanted};
 use crate::runtime;
 
 /// Lets init run, with its streams connected to the host's ports.
@@ -30,7 +30,9 @@ pub(crate) async fn start(
     if let Err(error) = let_go(agent, container, waiting, streams).await {
         // Init has nothing left to do but to end; after this answer the host may delete the container.
         let _ = agent.runtime.signal(container.init.id().0, libc::SIGKILL).await;
-        container.init.child().exited().await;
+        if let Err(unkillable) = container.init.child().killed().await {
+            tracing::warn!(error = &unkillable as &dyn std::error::Error, cid = %container.id, "a start has failed");
+        }
         return Err(error);
     }
     Ok(container.init.id())
@@ -46,14 +48,14 @@ async fn let_go(
     let tee = container.tee.as_ref().map(TeeLog::open).transpose();
     let tee = tee.and_then(|file| file.map(Tee::new).transpose());
     let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?;
+    let extras = Extras { tee, ..Extras::none(&container.init) };
     let relays = match stdio {
         InitStdio::Pipes(pipes) => {
-            let (phase, bridge) = (container.phase.subscribe(), agent.outbound.connection());
-            let extras = Extras { tee, reconnect: Some(Reconnect { phase, bridge }) };
+            let extras = Extras { reconnect: Some(agent.outbound.connection()), ..extras };
             Relays::of_pipes(pipes.into_agent_ends(), streams, &extras)
                 .map_err(Error::io("connecting the streams of", &container.bundle))?
         }
-        InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams, tee),
+        InitStdio::Terminal(pty) => Relays::of_terminal(&pty, streams, &extras),
     };
     container.relays.replace(relays);
     let failed = Error::runtime("starting the container");
@@ -67,9 +69,11 @@ pub(crate) async fn shutdown(agent: &Agent, id: &ContainerId, signal: i32) -> Re
         power_off();
     }
     let container = agent.containers.get(id)?;
-    container.init.note_signal(signal);
-    container.phase.send_replace(Phase::Abandoned);
-    match agent.runtime.signal(container.init.id().0, signal).await {
+    container.init.ask(Asked::End);
+    if signal == libc::SIGKILL {
+        container.give_up_output();
+    }
+    match container.init.signal(&agent.runtime, signal).await {
         // Its end has been, or is about to be, reported: the host has what it wants.
         Err(runtime::Error::Job(failure)) if failure.kind == runtime::FailureKind::NoSuchProcess => Ok(()),
         result => result.map_err(Error::runtime("signalling the container")),

@@ -9,11 +9,10 @@ use std::rc::Rc;
 use lcow_protocol::messages::ProcessEntry;
 use lcow_protocol::{ActivityId, ContainerId, ProcessId};
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::rewrite::TeeLog;
 use crate::cgroup::Cgroup;
-use crate::process::{ConsoleSocket, Phase, Process, Pty, Relays, StdioPipes};
+use crate::process::{Asked, ConsoleSocket, Process, Pty, Relays, StdioPipes};
 use crate::runtime::{FailurePipe, FailureWriter, Stdio, TerminalSocket};
 
 /// A container that `Create` has finished with.
@@ -38,8 +37,6 @@ pub(crate) struct Container {
     pub(super) state: RefCell<State>,
     /// How many processes were killed for want of memory, as far as that was logged.
     pub(super) oom_kills: Cell<u64>,
-    /// For output streams whose host is away.
-    pub(super) phase: watch::Sender<Phase>,
     /// The relays of init, once it has been started.
     pub(super) relays: RefCell<Relays>,
     pub(super) execs: RefCell<HashMap<ProcessId, Rc<Process>>>,
@@ -111,6 +108,12 @@ impl Container {
     /// Forgets an exec; init is kept.
     pub(crate) fn forget_exec(&self, id: ProcessId) {
         self.execs.borrow_mut().remove(&id);
+    }
+
+    /// Nobody waits for its output any more, nor for that of its execs.
+    pub(super) fn give_up_output(&self) {
+        self.init.ask(Asked::Nevermore);
+        self.execs.borrow().values().for_each(|exec| exec.ask(Asked::Nevermore));
     }
 
     /// Whether init has been let go and has not ended.

@@ -22,8 +22,9 @@ use crate::cgroup::{self, Cgroups};
 use crate::log::{self, Admission, Log, RateLimit, Writer};
 use crate::{bridge, causes, clock, runtime};
 
-/// Threads for file-system work that blocks; they end when idle.
-const BLOCKING_THREADS: usize = 4;
+/// Threads for file-system work that blocks; they end when idle. Many, because a server of the host that does not answer
+/// keeps one for half a minute, and work for others must not wait for it.
+const BLOCKING_THREADS: usize = 64;
 
 /// Time for the host's first request, before the agent turns to the machine.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);

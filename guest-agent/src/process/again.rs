@@ -1,6 +1,7 @@
 //! An output stream whose host has gone, and its next connection (spec section 12.3).
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
 use lcow_protocol::VsockPort;
@@ -8,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::phase::{Asked, Phase, patiently};
 use crate::bridge::Generation;
 use crate::transport::HostStream;
 
@@ -21,41 +23,24 @@ const AWAY: Duration = Duration::from_secs(5);
 /// this time. If it does not, the stream was closed on purpose.
 const CLOSED: Duration = Duration::from_millis(500);
 
-/// How far a process has come, for streams whose host is away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// It may write for ever.
-    #[default]
-    Running,
-    /// It has ended; what it wrote may still be delivered.
-    Ended,
-    /// Nobody wants its output any more.
-    Abandoned,
-}
-
-/// What it takes to know whether a lost connection should be made again.
-#[derive(Clone, Debug)]
-pub(crate) struct Reconnect {
-    /// The process.
-    pub(crate) phase: watch::Receiver<Phase>,
-    /// The bridge, which tells whether the host is there.
-    pub(crate) bridge: watch::Receiver<Option<Generation>>,
-}
+/// The bridge's connection, if there is one.
+pub(crate) type Bridge = watch::Receiver<Option<Generation>>;
 
 /// A stream's memory.
 pub(super) struct Again {
     port: VsockPort,
     recent: VecDeque<u8>,
-    reconnect: Reconnect,
+    /// Tells whether the host is there.
+    bridge: Bridge,
     /// The bridge at the time of the stream's connection.
     host: Option<Generation>,
 }
 
 impl Again {
     /// For a stream that was just connected to `port`.
-    pub(super) fn new(port: VsockPort, reconnect: Reconnect) -> Self {
-        let host = *reconnect.bridge.borrow();
-        Self { port, recent: VecDeque::new(), reconnect, host }
+    pub(super) fn new(port: VsockPort, bridge: Bridge) -> Self {
+        let host = *bridge.borrow();
+        Self { port, recent: VecDeque::new(), bridge, host }
     }
 
     /// Keeps the end of what is sent.
@@ -67,21 +52,19 @@ impl Again {
     }
 
     /// A new connection that has got the last bytes again; `None` if there will be none.
-    pub(super) async fn dial(&mut self) -> Option<HostStream> {
+    pub(super) async fn dial(&mut self, phase: &mut watch::Receiver<Phase>) -> Option<HostStream> {
         tracing::info!(port = %self.port, "an output stream has lost its host");
         let mut ended = None;
         loop {
-            let phase = *self.reconnect.phase.borrow();
-            if phase != Phase::Running {
+            let now = *phase.borrow();
+            if now != Phase::default() {
                 let since: &Instant = ended.get_or_insert_with(Instant::now);
-                if since.elapsed() >= self.patience(phase) {
+                if since.elapsed() >= self.patience(now) {
                     return None;
                 }
             }
-            if let Ok(mut host) = HostStream::dial(self.port).await
-                && host.write_all(self.recent.make_contiguous()).await.is_ok()
-            {
-                self.host = *self.reconnect.bridge.borrow();
+            if let Ok(host) = patiently(phase, self.connect()).await? {
+                self.host = *self.bridge.borrow();
                 return Some(host);
             }
             // A change of phase is looked at with the next round.
@@ -89,13 +72,19 @@ impl Again {
         }
     }
 
+    async fn connect(&mut self) -> io::Result<HostStream> {
+        let mut host = HostStream::dial(self.port).await.map_err(io::Error::other)?;
+        host.write_all(self.recent.make_contiguous()).await?;
+        Ok(host)
+    }
+
     /// How long the process's end may be kept from its host.
     fn patience(&self, phase: Phase) -> Duration {
-        let stayed = self.host.is_some() && *self.reconnect.bridge.borrow() == self.host;
-        match phase {
-            Phase::Abandoned => Duration::ZERO,
-            _ if stayed => CLOSED,
-            _ => AWAY,
+        let stayed = self.host.is_some() && *self.bridge.borrow() == self.host;
+        match phase.asked {
+            Asked::End | Asked::Nevermore => Duration::ZERO,
+            Asked::Nothing if stayed => CLOSED,
+            Asked::Nothing => AWAY,
         }
     }
 }
@@ -104,9 +93,10 @@ impl Again {
 mod tests {
     use super::*;
 
+    const ENDED: Phase = Phase { ended: true, asked: Asked::Nothing };
+
     fn again(bridge: &watch::Sender<Option<Generation>>) -> Again {
-        let (_, phase) = watch::channel(Phase::Running);
-        Again::new(VsockPort(1), Reconnect { phase, bridge: bridge.subscribe() })
+        Again::new(VsockPort(1), bridge.subscribe())
     }
 
     #[test]
@@ -126,16 +116,18 @@ mod tests {
         let first = Generation::default();
         let bridge = watch::Sender::new(Some(first));
         let again = again(&bridge);
-        assert_eq!(again.patience(Phase::Ended), CLOSED);
-        assert_eq!(again.patience(Phase::Abandoned), Duration::ZERO);
+        assert_eq!(again.patience(ENDED), CLOSED);
+        for asked in [Asked::End, Asked::Nevermore] {
+            assert_eq!(again.patience(Phase { asked, ..ENDED }), Duration::ZERO);
+        }
         bridge.send_replace(None);
-        assert_eq!(again.patience(Phase::Ended), AWAY);
+        assert_eq!(again.patience(ENDED), AWAY);
         bridge.send_replace(Some(first.next()));
-        assert_eq!(again.patience(Phase::Ended), AWAY, "another connection: the VM was moved");
+        assert_eq!(again.patience(ENDED), AWAY, "another connection: the VM was moved");
     }
 
     #[test]
     fn a_stream_from_before_any_host_may_wait_for_one() {
-        assert_eq!(again(&watch::Sender::new(None)).patience(Phase::Ended), AWAY);
+        assert_eq!(again(&watch::Sender::new(None)).patience(ENDED), AWAY);
     }
 }

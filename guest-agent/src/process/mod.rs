@@ -2,14 +2,15 @@
 
 mod again;
 mod output;
+mod phase;
 mod pty;
 mod stdio;
 mod table;
 mod tee;
 mod vm;
 
-pub(crate) use again::{Phase, Reconnect};
 pub(crate) use output::Extras;
+pub(crate) use phase::{Asked, Phase};
 pub(crate) use pty::{ConsoleSocket, Pty};
 pub(crate) use stdio::{Relays, StdioPipes, Wanted, dial};
 pub(crate) use table::Process;

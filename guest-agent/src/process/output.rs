@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use lcow_protocol::VsockPort;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 
-use super::again::{Again, Reconnect};
+use super::Process;
+use super::again::{Again, Bridge};
+use super::phase::{Phase, patiently};
 use super::tee::Tee;
 use crate::transport::HostStream;
 
@@ -19,18 +22,28 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 /// a stream and has forgotten it does not hold up the status.
 const EMPTY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What a container's init has beside its connections.
-#[derive(Debug, Default)]
+/// What the relays of a process know beside its connections.
+#[derive(Clone, Debug)]
 pub(crate) struct Extras {
+    /// The process.
+    pub(crate) phase: watch::Receiver<Phase>,
     /// Gets a copy of all output.
     pub(crate) tee: Option<Tee>,
-    /// Lost connections are made again.
-    pub(crate) reconnect: Option<Reconnect>,
+    /// Lost connections are made again, and this tells whether the host is there.
+    pub(crate) reconnect: Option<Bridge>,
+}
+
+impl Extras {
+    /// Nothing but the process, as for all that are not a container's init.
+    pub(crate) fn none(process: &Process) -> Self {
+        Self { phase: process.phase(), tee: None, reconnect: None }
+    }
 }
 
 /// One stream.
 pub(super) struct Output {
     host: Option<HostStream>,
+    phase: watch::Receiver<Phase>,
     tee: Option<Tee>,
     again: Option<Again>,
     /// Whether there was anything for the host.
@@ -40,8 +53,9 @@ pub(super) struct Output {
 impl Output {
     /// A stream to `host`, which was found at `port`.
     pub(super) fn new(host: Option<HostStream>, port: VsockPort, extras: &Extras) -> Self {
-        let again = extras.reconnect.clone().map(|reconnect| Again::new(port, reconnect));
-        Self { host, tee: extras.tee.clone(), again, used: false }
+        let Extras { phase, tee, reconnect } = extras.clone();
+        let again = reconnect.map(|bridge| Again::new(port, bridge));
+        Self { host, phase, tee, again, used: false }
     }
 
     /// Sends `bytes`. What nobody listens to is thrown away: the process must not block on its own output for that.
@@ -51,14 +65,33 @@ impl Output {
         {
             self.tee = None;
         }
-        let Some(host) = &mut self.host else { return };
+        if self.host.is_none() {
+            return;
+        }
         self.used = true;
         if let Some(again) = &mut self.again {
             again.remember(bytes);
         }
-        if let Err(error) = host.write_all(bytes).await {
+        if let Err(error) = self.send(bytes).await {
             self.host = self.reconnect(&error).await;
         }
+    }
+
+    /// Sends `bytes` for as long as the host gets on with them.
+    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some(host) = &mut self.host
+            && !bytes.is_empty()
+        {
+            match patiently(&mut self.phase, host.write(bytes)).await.transpose()? {
+                Some(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Some(written) => bytes = &bytes[written..],
+                None => {
+                    tracing::warn!("a host does not read a process's output: the rest is thrown away");
+                    self.host = None;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// At the end of the output: half-close, then wait until the host has read everything and closed.
@@ -70,7 +103,8 @@ impl Output {
                 Ok(()) => {
                     let mut byte = [0];
                     // Any outcome means that the host is done.
-                    let _ = tokio::time::timeout(patience, host.read(&mut byte)).await;
+                    let read = patiently(&mut self.phase, host.read(&mut byte));
+                    let _ = tokio::time::timeout(patience, read).await;
                     return;
                 }
                 Err(error) => self.host = self.reconnect(&error).await,
@@ -93,7 +127,7 @@ impl Output {
         if !matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected) {
             return None;
         }
-        again.dial().await
+        again.dial(&mut self.phase).await
     }
 }
 
@@ -104,11 +138,14 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::process::Asked;
 
     /// How long, by virtual time, a host that does not close holds up what comes after these pieces of output.
     async fn held_up_after(pieces: &[&[u8]]) -> Duration {
         let (_host, ours) = tokio::net::UnixStream::pair().unwrap();
-        let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &Extras::default());
+        let (_process, phase) = watch::channel(Phase::default());
+        let extras = Extras { phase, tee: None, reconnect: None };
+        let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &extras);
         for piece in pieces {
             output.write(piece).await;
         }
@@ -124,11 +161,31 @@ mod tests {
         assert!(empty >= EMPTY_PATIENCE && empty < DRAIN_PATIENCE, "{empty:?}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_reads_nothing_holds_up_what_has_ended_only_so_long() {
+        // More than a socket holds.
+        let bytes = vec![0; 4 << 20];
+        for (asked, at_most) in [(Asked::Nothing, 60), (Asked::End, 60), (Asked::Nevermore, 2)] {
+            let (_host, ours) = tokio::net::UnixStream::pair().unwrap();
+            let (process, phase) = watch::channel(Phase::default());
+            let extras = Extras { phase, tee: None, reconnect: None };
+            let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &extras);
+            let running = tokio::time::timeout(100 * DRAIN_PATIENCE, output.write(&bytes)).await;
+            assert!(running.is_err(), "a process that runs waits for its host");
+            process.send_replace(Phase { ended: true, asked });
+            let begin = Instant::now();
+            output.write(&bytes).await;
+            output.close().await;
+            assert!(begin.elapsed() <= Duration::from_secs(at_most), "{asked:?}: {:?}", begin.elapsed());
+        }
+    }
+
     #[test]
     fn a_stream_without_a_host_is_copied_all_the_same() {
         let path = std::env::temp_dir().join(format!("tee-{}", std::process::id()));
         let tee = Some(Tee::new(File::create(&path).unwrap()).unwrap());
-        let mut output = Output::new(None, VsockPort(1), &Extras { tee, reconnect: None });
+        let (_process, phase) = watch::channel(Phase::default());
+        let mut output = Output::new(None, VsockPort(1), &Extras { phase, tee, reconnect: None });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             output.write(b"one ").await;

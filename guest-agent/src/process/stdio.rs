@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 
 use super::output::{Extras, Output};
 use super::pty::Pty;
-use super::tee::Tee;
 use crate::transport::{DialError, HostStream};
 
 /// Bytes moved at a time.
@@ -118,13 +117,13 @@ impl Relays {
     }
 
     /// Connects a terminal and the host. A stderr connection, if the host made one, is not used.
-    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted, tee: Option<Tee>) -> Self {
+    pub(crate) fn of_terminal(pty: &Rc<Pty>, streams: Wanted, extras: &Extras) -> Self {
         let mut relays = Self::default();
         if let Some(host) = streams.stdin {
             let pty = Rc::clone(pty);
             relays.stdin = Some(tokio::task::spawn_local(type_into(host, pty)));
         }
-        let output = Output::new(streams.stdout, streams.ports.stdout, &Extras { tee, reconnect: None });
+        let output = Output::new(streams.stdout, streams.ports.stdout, extras);
         relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), output)));
         drop(streams.stderr);
         relays
@@ -204,7 +203,9 @@ mod tests {
             let (host, ours) = tokio::net::UnixStream::pair().unwrap();
             drop(host);
             let streams = Wanted { stdout: Some(HostStream::Unix(ours)), ..Wanted::default() };
-            let relays = Relays::of_terminal(&Rc::new(pty), streams, None);
+            let (_process, phase) = tokio::sync::watch::channel(super::super::Phase::default());
+            let extras = Extras { phase, tee: None, reconnect: None };
+            let relays = Relays::of_terminal(&Rc::new(pty), streams, &extras);
             let writer = tokio::task::spawn_blocking(move || {
                 let mut left = MUCH;
                 while left > 0 {

@@ -7,14 +7,15 @@ use lcow_protocol::ProcessId;
 use lcow_protocol::messages::ExitType;
 use tokio::sync::watch;
 
-use super::Pty;
-use crate::runtime::Child;
+use super::{Asked, Phase, Pty, Relays};
+use crate::runtime::{Child, Client, Error};
 
 /// A process and what is known about its end.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     terminal: RefCell<Terminal>,
+    phase: watch::Sender<Phase>,
     /// The exit status, once all output has reached the host as well.
     finished: watch::Sender<Option<i32>>,
     /// Waits that have not been answered.
@@ -50,6 +51,7 @@ impl Process {
         Rc::new(Self {
             child,
             terminal: RefCell::new(terminal.map_or(Terminal::None, Terminal::Open)),
+            phase: watch::Sender::default(),
             finished: watch::Sender::new(None),
             waits: watch::Sender::new(0),
             exit_type: Cell::default(),
@@ -73,6 +75,37 @@ impl Process {
             Terminal::Open(pty) => Some(pty.resize(rows, columns)),
             Terminal::Closed => Some(Ok(())),
         }
+    }
+
+    /// How far it has come.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Remembers what the host has asked for; nothing takes that back.
+    pub(crate) fn ask(&self, asked: Asked) {
+        self.phase.send_modify(|phase| phase.asked = phase.asked.max(asked));
+    }
+
+    /// Publishes the exit status when it has ended and `relays` have delivered its output.
+    pub(crate) fn supervise(self: &Rc<Self>, relays: Relays) {
+        let process = Rc::clone(self);
+        let delivered = Rc::clone(self);
+        // A task of its own: should it panic, the host is still told of the end.
+        let delivering = tokio::task::spawn_local(async move {
+            delivered.child.exited().await;
+            delivered.deliver(relays).await;
+        });
+        tokio::task::spawn_local(async move {
+            let _ = delivering.await;
+            process.finish(process.child.exited().await);
+        });
+    }
+
+    /// Waits until all that it has written before its end has reached the host, or no more of it will.
+    pub(crate) async fn deliver(&self, relays: Relays) {
+        self.phase.send_modify(|phase| phase.ended = true);
+        relays.finish().await;
     }
 
     /// Publishes the exit status: the process is gone and all its output has reached the host.
@@ -114,13 +147,15 @@ impl Process {
         let _ = waits.wait_for(|waits| *waits == 0).await;
     }
 
-    /// Remembers that the host asked for the end of the process by `signal`.
-    pub(crate) fn note_signal(&self, signal: i32) {
+    /// Sends it a signal, which the host has asked for. Only one that was sent can be how it ended.
+    pub(crate) async fn signal(&self, runtime: &Client, signal: i32) -> Result<(), Error> {
+        runtime.signal(self.child.pid, signal).await?;
         match signal {
             libc::SIGTERM => self.exit_type.set(ExitType::GracefulExit),
             libc::SIGKILL => self.exit_type.set(ExitType::ForcedExit),
             _ => {}
         }
+        Ok(())
     }
 
     /// How the process ended, as the notification puts it.

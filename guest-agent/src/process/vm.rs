@@ -9,7 +9,7 @@ use std::rc::Rc;
 use lcow_protocol::ProcessId;
 use lcow_protocol::messages::ProcessParameters;
 
-use super::{Process, Pty, Relays, Wanted};
+use super::{Extras, Process, Pty, Relays, Wanted};
 use crate::runtime::{self, SpawnJob};
 
 /// A VM-level process that could not be started.
@@ -51,14 +51,14 @@ impl VmProcesses {
             drop(slave);
             let pty = Rc::new(pty);
             let process = Process::new(child, Some(Rc::clone(&pty)));
-            supervise(&process, Relays::of_terminal(&pty, streams, None));
+            process.supervise(Relays::of_terminal(&pty, streams, &Extras::none(&process)));
             process
         } else {
             // The process gets the connections themselves: they close when it, and all its children, have.
             let fds = blocking_fds(streams)?;
             let child = runtime.spawn(job, &[0, 1, 2].map(|stream: usize| fds[stream].as_raw_fd())).await?;
             let process = Process::new(child, None);
-            supervise(&process, Relays::default());
+            process.supervise(Relays::default());
             process
         };
         let id = process.id();
@@ -81,16 +81,6 @@ impl VmProcesses {
         let table = self.0.borrow();
         table.values().map(|process| format!("vm process {}: {:?}", process.id(), process.status())).collect()
     }
-}
-
-/// Publishes the exit status once the relays are done.
-fn supervise(process: &Rc<Process>, relays: Relays) {
-    let process = Rc::clone(process);
-    tokio::task::spawn_local(async move {
-        let status = process.child().exited().await;
-        relays.finish().await;
-        process.finish(status);
-    });
 }
 
 fn job(parameters: ProcessParameters) -> Result<SpawnJob, Error> {

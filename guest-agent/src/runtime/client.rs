@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
@@ -28,7 +29,13 @@ pub(crate) enum Error {
     /// The worker parent is gone, and every container with it.
     #[error("the worker parent is gone")]
     Gone,
+    /// A process that waits for a disk does not end even so.
+    #[error("process {0} has not ended within {seconds} s of SIGKILL", seconds = KILLED.as_secs())]
+    Unkillable(u32),
 }
+
+/// How long a process may take to end once it was killed.
+const KILLED: Duration = Duration::from_secs(30);
 
 /// A process that a job has started.
 #[derive(Clone, Debug)]
@@ -44,6 +51,11 @@ impl Child {
     pub(crate) async fn exited(&self) -> i32 {
         let mut exit = self.exit.clone();
         exit.wait_for(Option::is_some).await.ok().and_then(|status| *status).unwrap_or(255)
+    }
+
+    /// The same for a process that was sent SIGKILL, but not for ever.
+    pub(crate) async fn killed(&self) -> Result<i32, Error> {
+        tokio::time::timeout(KILLED, self.exited()).await.map_err(|_| Error::Unkillable(self.pid))
     }
 
     /// The exit status, if the process has ended.
@@ -177,5 +189,20 @@ impl Client {
             return Err(Error::Parent(error));
         }
         Ok(answer.await.map_err(|_| Error::Gone)??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_cannot_be_killed_is_not_waited_for_for_ever() {
+        let (sender, exit) = watch::channel(None);
+        let child = Child { pid: 12, exit };
+        let error = child.killed().await.unwrap_err();
+        assert_eq!(error.to_string(), "process 12 has not ended within 30 s of SIGKILL");
+        sender.send_replace(Some(137));
+        assert_eq!(child.killed().await.unwrap(), 137);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,20 @@ pub(super) enum Job {
     Spawn(SpawnJob),
     /// Remove what libcontainer keeps about a container.
     Delete(String),
+}
+
+impl Job {
+    /// What it does, for people, and how long that may take. Hosts wait five minutes for an answer.
+    pub(super) fn limit(&self) -> (&'static str, Duration) {
+        match self {
+            // Root file systems on slow disks, and hooks.
+            Self::Create(_) => ("creating a container", Duration::from_mins(2)),
+            Self::Start(_) => ("starting a container", Duration::from_mins(1)),
+            Self::Exec(_) => ("joining a container", Duration::from_mins(1)),
+            Self::Spawn(_) => ("starting a process of the VM", Duration::from_mins(1)),
+            Self::Delete(_) => ("deleting a container", Duration::from_mins(1)),
+        }
+    }
 }
 
 /// How the process's standard streams are connected. Descriptors travel with the message in this order, and after

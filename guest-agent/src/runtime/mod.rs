@@ -12,10 +12,12 @@
 //! ```
 
 mod client;
+mod early;
 mod executor;
 mod failure_pipe;
 mod filter;
 mod messages;
+mod overdue;
 mod parent;
 mod spawn;
 mod worker;

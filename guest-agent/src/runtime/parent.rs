@@ -3,10 +3,11 @@
 //! It blocks in `poll` and runs no other thread. A process's exit is reported only after the job that started it
 //! has been, so that `gcs` never hears of a pid it does not know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -20,7 +21,9 @@ use nix::sys::socket::{
 };
 use nix::unistd::{Pid, pipe2};
 
+use super::early::EarlyExits;
 use super::messages::{Event, FailureKind, Job, JobFailure, JobId, MAX_MESSAGE, Request};
+use super::overdue::Overdue;
 use super::{spawn, worker};
 use crate::sys;
 
@@ -73,6 +76,9 @@ struct Pending {
     pid: Pid,
     result: File,
     received: Vec<u8>,
+    /// What it does, and when it must have.
+    operation: &'static str,
+    deadline: Instant,
 }
 
 /// Ends a worker's message. Not the end of its pipe does, because the container's init has that pipe too until it
@@ -86,7 +92,9 @@ struct Parent {
     /// Processes that were reported as started.
     live: HashSet<Pid>,
     /// Exits of processes that may yet be reported as started by a pending worker.
-    early: HashMap<Pid, i32>,
+    early: EarlyExits,
+    /// What was given up and is not gone yet.
+    overdue: Vec<Overdue>,
 }
 
 impl Parent {
@@ -95,7 +103,14 @@ impl Parent {
         mask.add(Signal::SIGCHLD);
         mask.thread_block()?;
         let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { socket, children, workers: Vec::new(), live: HashSet::new(), early: HashMap::new() })
+        Ok(Self {
+            socket,
+            children,
+            workers: Vec::new(),
+            live: HashSet::new(),
+            early: EarlyExits::default(),
+            overdue: Vec::new(),
+        })
     }
 
     /// Serves until `gcs` is gone.
@@ -109,28 +124,49 @@ impl Parent {
                 while matches!(self.children.read_signal(), Ok(Some(_))) {}
                 self.reap()?;
             }
+            self.end_overdue(Instant::now())?;
             if ready.request && !self.handle_request()? {
                 return Ok(());
             }
         }
     }
 
-    fn wait(&self) -> nix::Result<Ready> {
+    fn wait(&mut self) -> nix::Result<Ready> {
+        let due = self.workers.iter().map(|worker| worker.deadline);
+        let due = due.chain(self.overdue.iter().map(Overdue::again)).min();
         let mut fds = vec![
             PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(self.workers.iter().map(|worker| PollFd::new(worker.result.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
+        // These say nothing any more, but they hang up.
+        fds.extend(self.overdue.iter().map(|overdue| PollFd::new(overdue.result(), PollFlags::empty())));
+        match poll(&mut fds, due.map_or(PollTimeout::NONE, until)) {
             Err(Errno::EINTR) | Ok(_) => {}
             Err(error) => return Err(error),
         }
         let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
-        Ok(Ready {
-            request: is_ready(&fds[0]),
-            children: is_ready(&fds[1]),
-            workers: fds[2..].iter().enumerate().filter(|(_, fd)| is_ready(fd)).map(|(at, _)| at).collect(),
-        })
+        let ready: Vec<bool> = fds.iter().map(is_ready).collect();
+        let (workers, overdue) = ready[2..].split_at(self.workers.len());
+        let at = |ready: &[bool]| (0..ready.len()).filter(|at| ready[*at]).collect::<Vec<_>>();
+        let gone = at(overdue);
+        let ready = Ready { request: ready[0], children: ready[1], workers: at(workers) };
+        for index in gone.into_iter().rev() {
+            self.overdue.swap_remove(index);
+        }
+        Ok(ready)
+    }
+
+    /// Kills what has not ended in time, and answers.
+    fn end_overdue(&mut self, now: Instant) -> nix::Result<()> {
+        self.overdue.retain_mut(|overdue| overdue.kill_again(now));
+        while let Some(index) = self.workers.iter().position(|worker| worker.deadline <= now) {
+            let Pending { job, pid, result, operation, .. } = self.workers.swap_remove(index);
+            self.overdue.push(Overdue::kill(pid, result, now));
+            let text = format!("{operation} has not ended in time and was given up");
+            self.finish(job, Err(JobFailure::other(text)))?;
+        }
+        Ok(())
     }
 
     /// Takes one request; false at the end of the connection.
@@ -178,13 +214,17 @@ impl Parent {
     }
 
     fn start_worker(&mut self, id: JobId, job: Job, fds: Vec<OwnedFd>) -> nix::Result<()> {
+        let (operation, limit) = job.limit();
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        self.early.begin(id);
         let Some(pid) = sys::fork_single_threaded()? else {
             self.close_in_worker();
             run_worker(job, fds, write);
         };
-        self.workers.push(Pending { job: id, pid, result: File::from(read), received: Vec::new() });
+        let deadline = Instant::now() + limit;
+        let (result, received) = (File::from(read), Vec::new());
+        self.workers.push(Pending { job: id, pid, result, received, operation, deadline });
         Ok(())
     }
 
@@ -192,6 +232,7 @@ impl Parent {
     /// not notice the end of the worker parent.
     fn close_in_worker(&self) {
         let results = self.workers.iter().map(|worker| worker.result.as_raw_fd());
+        let results = results.chain(self.overdue.iter().map(|overdue| overdue.result().as_raw_fd()));
         for fd in results.chain([self.socket.as_raw_fd(), self.children.as_fd().as_raw_fd()]) {
             // The worker ends without running destructors, so nothing is closed twice.
             let _ = nix::unistd::close(fd);
@@ -221,14 +262,12 @@ impl Parent {
         let started = result.as_ref().ok().copied().flatten().and_then(|pid| i32::try_from(pid).ok());
         self.report(&Event::Done(id, result))?;
         if let Some(pid) = started.map(Pid::from_raw) {
-            match self.early.remove(&pid) {
+            match self.early.take(id, pid) {
                 Some(status) => self.report(&Event::Exited(pid.as_raw().cast_unsigned(), status))?,
                 None => drop(self.live.insert(pid)),
             }
         }
-        if self.workers.is_empty() {
-            self.early.clear();
-        }
+        self.early.forget(self.workers.iter().map(|worker| worker.job).min());
         Ok(())
     }
 
@@ -249,7 +288,7 @@ impl Parent {
             if self.live.remove(&pid) {
                 self.report(&Event::Exited(pid.as_raw().cast_unsigned(), status))?;
             } else if !self.workers.is_empty() {
-                self.early.insert(pid, status);
+                self.early.record(pid, status);
             }
         }
     }
@@ -258,6 +297,12 @@ impl Parent {
         let message = serde_json::to_vec(event).map_err(|_| Errno::EINVAL)?;
         send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL).map(drop)
     }
+}
+
+/// For `poll`, which must not return before `due`.
+fn until(due: Instant) -> PollTimeout {
+    let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
 
 /// What `poll` found.
@@ -312,4 +357,50 @@ pub(super) fn send_with_fds(socket: &OwnedFd, message: &[u8], fds: &[RawFd]) -> 
     let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
     let flags = MsgFlags::MSG_NOSIGNAL;
     sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(message)], control, flags, None).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use nix::sys::socket::recv;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_does_not_end_is_killed_with_all_that_it_has_made() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let mut parent = Parent::new(theirs).unwrap();
+        let (result, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        // Stands for a worker and what it has made: both have the pipe.
+        let mut shell = Command::new("/bin/sh");
+        let mut worker = shell.args(["-c", "sleep 1000 & wait"]).stdout(write).spawn().unwrap();
+        drop(shell);
+        parent.workers.push(Pending {
+            job: 7,
+            pid: Pid::from_raw(worker.id().cast_signed()),
+            result: result.into(),
+            received: Vec::new(),
+            operation: "waiting",
+            deadline: Instant::now() + Duration::from_millis(1),
+        });
+        while !parent.workers.is_empty() {
+            // Nothing happens, so only the deadline ends this.
+            parent.wait().unwrap();
+            parent.end_overdue(Instant::now()).unwrap();
+        }
+        let mut buffer = [0; 512];
+        let length = recv(ours.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).unwrap();
+        let Event::Done(7, Err(failure)) = serde_json::from_slice(&buffer[..length]).unwrap() else {
+            panic!("{:?}", String::from_utf8_lossy(&buffer[..length]));
+        };
+        assert_eq!(failure.text, "waiting has not ended in time and was given up");
+        assert_eq!(worker.wait().unwrap().signal(), Some(libc::SIGKILL));
+        // The pipe hangs up when the other one is gone as well.
+        while !parent.overdue.is_empty() {
+            parent.wait().unwrap();
+        }
+    }
 }

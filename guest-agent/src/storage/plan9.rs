@@ -8,6 +8,7 @@ use lcow_protocol::VsockPort;
 use lcow_protocol::settings::MappedDirectory;
 use nix::mount::MsFlags;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use tokio::sync::oneshot;
 
 use super::setup::{self, Kind, Mount, Setup};
 use super::{Error, Storage, blocking};
@@ -45,9 +46,21 @@ impl Storage {
 /// the mount for ever, so after a while its connection is cut, and the mount fails.
 async fn mount(socket: OwnedFd, target: PathBuf, share: MappedDirectory) -> Result<(), Error> {
     let cut = socket.try_clone().map_err(Error::io("preparing the socket of", &target))?;
-    let mut mounting = std::pin::pin!(blocking(move || mount_blocking(&socket, &target, &share)));
-    if let Ok(result) = tokio::time::timeout(PATIENCE, &mut mounting).await {
-        return result;
+    let (begin, under_way) = oneshot::channel();
+    let mut mounting = std::pin::pin!(blocking(move || {
+        // Nobody listens if the request was given up.
+        let _ = begin.send(());
+        mount_blocking(&socket, &target, &share)
+    }));
+    // A job may have to wait for a thread, for which the server is not to blame.
+    let too_long = async {
+        let _ = under_way.await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        biased;
+        result = &mut mounting => return result,
+        () = too_long => {}
     }
     // Fails if the peer is gone, which ends the mount just as well.
     let _ = shutdown(cut.as_raw_fd(), Shutdown::Both);

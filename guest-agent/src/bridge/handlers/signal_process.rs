@@ -16,7 +16,6 @@ pub(in crate::bridge) async fn handle(
     message: SignalProcess,
 ) -> Result<Reply<Empty>, Failure> {
     let process = find_process(&agent, &base.container_id, message.process_id)?;
-    agent.runtime.signal(process.id().0, message.signal()).await?;
-    process.note_signal(message.signal());
+    process.signal(&agent.runtime, message.signal()).await?;
     Ok(Empty {}.into())
 }

@@ -1,0 +1,210 @@
+//! A host that has a process's output connected and does not read it, or serves directories and does not answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use lcow_protocol::messages::{DeleteContainerState, ShutdownForced, SignalProcess};
+use lcow_protocol::{ContainerId, MessageType, ProcessId};
+use lcow_tests::foreign::{Bridge, ForeignHost, Stream, accept};
+use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, LabContainer};
+use serde_json::{Value, json};
+
+use crate::reconnect::{Running, create, exec, run, shell, wait};
+
+/// Writes for ever, 64 KiB at a time, and counts that in a file.
+const WRITER: &str = "while dd if=/dev/zero bs=65536 count=1 2>/dev/null; do echo x >> /tmp/written; done";
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("unread", lab)
+        .sharing(|| ForeignHost::boot(&[]))
+        .test("output_that_nobody_reads_does_not_outlive_a_forced_shutdown", |host| Box::pin(forced(host)))
+        .test("output_that_nobody_reads_does_not_outlive_its_container", |host| Box::pin(deleted(host)))
+        .test("a_vm_level_process_whose_output_nobody_reads_can_be_ended", |host| Box::pin(vm_level(host)))
+        .test("shares_whose_servers_are_silent_hold_up_nothing_else", |host| Box::pin(silent_servers(host)))
+        .done()
+}
+
+/// What has come, in any order.
+#[derive(Default)]
+struct Inbox {
+    answers: HashMap<u64, Value>,
+    /// Notifications.
+    ended: usize,
+}
+
+impl Inbox {
+    async fn receive(&mut self, bridge: &mut Bridge) -> Result<()> {
+        let (header, body) = bridge.receive().await?;
+        match header.message_type {
+            MessageType::CONTAINER_NOTIFICATION => self.ended += 1,
+            _ => ensure!(self.answers.insert(header.id, body).is_none(), "{header:?}"),
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to a request.
+    async fn answer(&mut self, bridge: &mut Bridge, id: u64) -> Result<Value> {
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.receive(bridge).await?;
+        }
+    }
+
+    /// Waits for the only container's end.
+    async fn notified(&mut self, bridge: &mut Bridge) -> Result<()> {
+        while self.ended == 0 {
+            self.receive(bridge).await?;
+        }
+        ensure!(self.ended == 1 && self.answers.is_empty(), "{} {:?}", self.ended, self.answers);
+        Ok(())
+    }
+}
+
+/// Waits until what a writer has counted in `file` grows no more: everything between it and the host is full.
+async fn full(host: &mut ForeignHost, bridge: &mut Bridge, file: &str) -> Result<()> {
+    let count = format!("wc -l < {file} 2>/dev/null; true");
+    let mut before = String::new();
+    loop {
+        let now = shell(host, bridge, &count).await?;
+        if !now.is_empty() && now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+/// How many descriptors the agent has.
+async fn descriptors(host: &mut ForeignHost, bridge: &mut Bridge) -> Result<u32> {
+    let count =
+        "for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" = gcs ] && ls $p/fd | wc -l; done; true";
+    let text = shell(host, bridge, count).await?;
+    text.trim().parse().with_context(|| format!("a number: {text:?}"))
+}
+
+/// A container and an exec in it that have written all that fits.
+struct Stuck {
+    container: Running,
+    exec: (u64, tokio::net::UnixStream),
+}
+
+async fn stuck(host: &mut ForeignHost, bridge: &mut Bridge, name: &str) -> Result<Stuck> {
+    let container = run(host, bridge, name, WRITER).await?;
+    let written = format!("/var/lab/{name}/rootfs/tmp/written");
+    full(host, bridge, &written).await?;
+    let process = json!({
+        "args": ["/bin/sh", "-c", WRITER.replace("written", "more")],
+        "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+    });
+    let exec = exec(host, bridge, &container.id, process).await?;
+    full(host, bridge, &written.replace("written", "more")).await?;
+    Ok(Stuck { container, exec })
+}
+
+async fn forced(host: &mut ForeignHost) -> Result<()> {
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let before = descriptors(host, &mut bridge).await?;
+    let Stuck { container, exec } = stuck(host, &mut bridge, "forced").await?;
+    let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
+    let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
+    let shutdown = bridge.request(&container.id, ShutdownForced {}).await?;
+    ensure!(inbox.answer(&mut bridge, shutdown).await?["Result"] == 0);
+    for asked in [init_wait, exec_wait] {
+        let answer = inbox.answer(&mut bridge, asked).await?;
+        ensure!(answer["ExitCode"] == 137, "{answer}");
+    }
+    inbox.notified(&mut bridge).await?;
+    let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+    ensure!(bridge.answer(delete).await?["Result"] == 0);
+    // The host keeps its ends to the last.
+    ensure!(descriptors(host, &mut bridge).await? == before);
+    drop((container, exec));
+    Ok(())
+}
+
+async fn deleted(host: &mut ForeignHost) -> Result<()> {
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let before = descriptors(host, &mut bridge).await?;
+    let Stuck { container, exec } = stuck(host, &mut bridge, "deleted").await?;
+    let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
+    let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
+    let kill = SignalProcess { process_id: ProcessId(u32::try_from(container.pid)?), options: None };
+    let kill = bridge.request(&container.id, kill).await?;
+    ensure!(inbox.answer(&mut bridge, kill).await?["Result"] == 0);
+    // Until its end is known it is refused; nothing else tells of it while the output is held up.
+    loop {
+        let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+        let answer = inbox.answer(&mut bridge, delete).await?;
+        if answer["Result"] == 0 {
+            break;
+        }
+        ensure!(
+            answer["ErrorMessage"].as_str().is_some_and(|text| text.contains("still running")),
+            "{answer}"
+        );
+    }
+    for asked in [init_wait, exec_wait] {
+        let answer = inbox.answer(&mut bridge, asked).await?;
+        ensure!(answer["ExitCode"] == 137, "{answer}");
+    }
+    inbox.notified(&mut bridge).await?;
+    ensure!(descriptors(host, &mut bridge).await? == before);
+    drop((container, exec));
+    Ok(())
+}
+
+async fn vm_level(host: &mut ForeignHost) -> Result<()> {
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let before = descriptors(host, &mut bridge).await?;
+    let script = WRITER.replace("written", "vm-level");
+    let (pid, stdout) = host.shell(&mut bridge, &script, Stream::Output).await?;
+    full(host, &mut bridge, "/tmp/vm-level").await?;
+    let null = ContainerId::null();
+    let asked = bridge.request(&null, wait(pid)).await?;
+    let kill = SignalProcess { process_id: ProcessId(u32::try_from(pid)?), options: None };
+    let kill = bridge.request(&null, kill).await?;
+    ensure!(inbox.answer(&mut bridge, kill).await?["Result"] == 0);
+    let answer = inbox.answer(&mut bridge, asked).await?;
+    ensure!(answer["ExitCode"] == 137, "{answer}");
+    ensure!(descriptors(host, &mut bridge).await? == before);
+    drop(stdout);
+    Ok(())
+}
+
+async fn silent_servers(host: &mut ForeignHost) -> Result<()> {
+    const SHARES: usize = 12;
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let mut container = LabContainer::at("unrelated".to_owned(), "/var/lab/unrelated".to_owned());
+    shell(host, &mut bridge, &container.setup()).await?;
+    let (port, listener, _) = host.listen()?;
+    let (mut asked, mut servers) = (Vec::new(), Vec::new());
+    for number in 0..SHARES {
+        let path = format!("/run/mounts/silent/{number}");
+        let settings = json!({"MountPath": path, "Port": port.0, "ShareName": number.to_string()});
+        let request = json!({"RequestType": "Add", "ResourceType": "MappedDirectory", "Settings": settings});
+        let body = serde_json::to_vec(&json!({"ContainerId": ContainerId::NULL, "Request": request}))?;
+        asked.push(bridge.send(MessageType::MODIFY_SETTINGS, &body).await?);
+        servers.push(accept(&listener).await?);
+    }
+    // Its filter is compiled where the shares are mounted.
+    container.spec["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    let create = create(&mut bridge, &container).await?;
+    let answer = inbox.answer(&mut bridge, create).await?;
+    ensure!(answer["Result"] == 0, "{answer}");
+    ensure!(inbox.answers.is_empty(), "shares were given up first: {:?}", inbox.answers);
+    drop(servers);
+    for share in asked {
+        let answer = inbox.answer(&mut bridge, share).await?;
+        ensure!(answer["Result"] != 0, "{answer}");
+    }
+    let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+    ensure!(inbox.answer(&mut bridge, delete).await?["Result"] == 0);
+    // Init was created, so its end is told.
+    inbox.notified(&mut bridge).await
+}
