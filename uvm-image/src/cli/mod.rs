@@ -11,6 +11,7 @@ mod inspect;
 mod install;
 mod kernel;
 mod making;
+pub(crate) mod output;
 mod shell;
 
 use std::process::ExitCode;
