@@ -92,9 +92,18 @@ const OTHERS: &[Case] = &[
     (&["check", "absent"], 1, &["cannot read the directory absent: No such file"]),
     (&["check", "empty"], 1, &["cannot read the directory empty: Not a directory"]),
     (&["check", "directory"], 1, &["directory has no boot files"]),
+    (
+        &["check", "alone"],
+        1,
+        &[
+            "nothing in alone can be tried",
+            "kernel: there is neither initrd.img nor rootfs.vhd",
+            "uvm.vhdx: it is for Hyper-V",
+        ],
+    ),
     (&["inspect", "absent"], 1, &["cannot read absent: No such file"]),
     (&["inspect", "directory"], 1, &["directory has no boot files"]),
-    (&["inspect", "binary"], 1, &["binary is no kernel, initrd or disk"]),
+    (&["inspect", "binary"], 1, &["binary is no kernel, initrd, disk"]),
     (&["install", "absent", "--to", "to"], 1, &["cannot read absent: No such file"]),
     (&["install", "directory", "--to", "to"], 1, &["directory has no kernel", "uvm-build default -o DIR"]),
     (
@@ -125,7 +134,7 @@ struct Bench(tempfile::TempDir);
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["directory", "garbage", "kernel", "mixed"] {
+        for name in ["directory", "garbage", "kernel", "mixed", "alone"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         for (name, text) in [
@@ -140,6 +149,8 @@ impl Bench {
             ("kernel/kernel", ""),
             ("garbage/kernel", "junk"),
             ("garbage/initrd.img", "junk"),
+            ("alone/kernel", "junk"),
+            ("alone/uvm.vhdx", "initcall_blacklist=virtio_vsock_init"),
             ("mixed/kernel", "changed"),
             ("mixed/vmlinux", "of another build"),
             ("mixed/SHA256SUMS", &format!("{0}  kernel\n{0}  initrd.img\n", "0".repeat(64))),

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use lcow_protocol::ports;
 
+use super::console;
+use super::files::{self, FilesError};
 use super::host::{Bridge, Host, give_entropy};
 use super::{Options, Stages, Way};
 
@@ -23,6 +25,9 @@ pub(super) enum BootError {
     /// lcow does not run.
     #[error("cannot run {program}: {source}; name lcow with --lcow FILE")]
     Run { program: String, source: io::Error },
+    /// What is to be started.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Sockets or files of our own.
     #[error("cannot listen for the guest: {0}")]
     Listen(#[source] io::Error),
@@ -48,11 +53,11 @@ impl Machine {
         let console = tempfile::tempfile().map_err(BootError::Listen)?;
         let copies = || console.try_clone().map_err(BootError::Listen);
         let mut command = Command::new(&options.lcow);
-        command.args(["uvm", "boot", "--vsock-uds"]).arg(host.path()).arg("--boot-files").arg(&options.dir);
+        command.args(["uvm", "boot", "--vsock-uds"]).arg(host.path());
+        command.args(files::arguments(way, &options.dir, host.directory())?);
         if let Some(firmware) = options.firmware.as_ref().filter(|_| way.needs_firmware()) {
             command.arg("--firmware").arg(firmware);
         }
-        command.args(way.arguments(&options.dir));
         command.stdin(Stdio::null()).stdout(copies()?).stderr(copies()?);
         let child = command
             .spawn()
@@ -65,7 +70,7 @@ impl Machine {
         let mut bytes = Vec::new();
         let _ = self.console.seek(SeekFrom::Start(len.saturating_sub(CONSOLE_TAIL)));
         let _ = self.console.read_to_end(&mut bytes);
-        BootError::Stuck { stage, console: String::from_utf8_lossy(&bytes).into_owned() }
+        BootError::Stuck { stage, console: console::plain(&bytes) }
     }
 
     /// Its status, if it ends before `deadline`.
@@ -89,7 +94,8 @@ impl Drop for Machine {
 
 /// Boots in one way, negotiates, and powers off.
 pub(super) fn boot(way: Way, options: &Options) -> Result<Stages, BootError> {
-    let host = Host::listen().map_err(BootError::Listen)?;
+    files::look(way.program, &options.dir)?;
+    let host = Host::listen(&options.unfinished).map_err(BootError::Listen)?;
     let start = Instant::now();
     let deadline = start + options.timeout;
     let mut machine = Machine::start(way, options, &host)?;

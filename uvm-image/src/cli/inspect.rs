@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use uvm_image::inspect::{self, Inspected};
+use uvm_image::inspect::{self, InspectError, Inspected};
 
 use super::output::{say, tell};
 
@@ -23,6 +23,9 @@ impl Inspect {
         for path in inspect::files(&self.path)? {
             match inspect::inspect(&path) {
                 Ok(found) => print(&path, &found)?,
+                Err(InspectError::Unknown(_)) if path != self.path && !inspect::is_output(&path) => {
+                    say(|out| writeln!(out, "{}: no boot file", path.display()))?;
+                }
                 // The others are worth a look all the same.
                 Err(error) => {
                     tell(format_args!("{:#}", anyhow::Error::from(error)));

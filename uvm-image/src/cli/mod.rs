@@ -49,7 +49,7 @@ impl Cli {
             Command::Default(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Cache(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
-            Command::Check(command) => command.run(),
+            Command::Check(command) => command.run(unfinished),
             Command::Inspect(command) => command.run(),
             Command::Completions(command) => {
                 command.run();
