@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::console;
 use super::files::{self, FilesError};
 use super::host::{Bridge, Host, give_entropy};
 use super::{Options, Stages, Way};
+use crate::interrupt::Running;
 
 /// How much of the console is shown when a boot fails.
 const CONSOLE_TAIL: u64 = 2000;
@@ -44,7 +45,7 @@ pub(super) enum BootError {
 
 /// A machine that ends with this value.
 struct Machine {
-    child: Child,
+    child: Running,
     console: File,
 }
 
@@ -59,8 +60,9 @@ impl Machine {
             command.arg("--firmware").arg(firmware);
         }
         command.stdin(Stdio::null()).stdout(copies()?).stderr(copies()?);
-        let child = command
-            .spawn()
+        let child = options
+            .unfinished
+            .spawn(&mut command)
             .map_err(|source| BootError::Run { program: options.lcow.display().to_string(), source })?;
         Ok(Self { child, console })
     }
@@ -87,8 +89,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.end();
     }
 }
 

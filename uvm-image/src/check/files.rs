@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::{Program, Root, Way};
+use crate::efi::pe::{self, PeError};
 use crate::formats::uvm_vhdx::{self, UvmVhdxError};
 use crate::inspect::{self, InspectError};
 use crate::kernel::bzimage::{self, BzImageError};
@@ -20,6 +21,9 @@ pub(super) enum FilesError {
     /// What is to be started is no kernel.
     #[error("{} is no kernel: {source}", path.display())]
     Kernel { path: PathBuf, source: BzImageError },
+    /// What firmware is to start is no program that it knows.
+    #[error("{} is no EFI program: {source}", path.display())]
+    Efi { path: PathBuf, source: PeError },
     /// A file cannot be read, or put where the machine finds it.
     #[error("cannot use {}: {source}", path.display())]
     Use { path: PathBuf, source: io::Error },
@@ -37,12 +41,15 @@ fn told(error: &InspectError) -> String {
 }
 
 /// Looks for damage that can be told without a boot: firmware would wait for a better disk, and a kernel that cannot unpack
-/// itself halts, until the time is over.
+/// itself halts, until the time is over. QEMU's firmware also starts kernels that are no EFI programs, which others do not.
 pub(super) fn look(program: Program, dir: &Path) -> Result<(), FilesError> {
     let path = dir.join(program.file());
+    let bytes = fs::read(&path).map_err(|source| FilesError::Use { path: path.clone(), source })?;
     if matches!(program, Program::Kernel | Program::Efi) {
-        let bytes = fs::read(&path).map_err(|source| FilesError::Use { path: path.clone(), source })?;
         bzimage::release(&bytes).map_err(|source| FilesError::Kernel { path: path.clone(), source })?;
+    }
+    if program == Program::Efi {
+        pe::check(&bytes).map_err(|source| FilesError::Efi { path: path.clone(), source })?;
     }
     inspect::inspect(&path)?;
     Ok(())
