@@ -142,7 +142,8 @@ impl Staging {
                 return Err(fault(io::ErrorKind::IsADirectory.into()));
             }
             if path.symlink_metadata().is_ok() {
-                moves.make(path.clone(), old.join(name)).map_err(fault)?;
+                let replaced = self.names.contains(name);
+                moves.aside(path.clone(), old.join(name), replaced).map_err(fault)?;
             }
         }
         for name in &self.names {
@@ -163,6 +164,16 @@ impl Moves {
         fs::rename(&from, &to)?;
         self.0.push((from, to));
         Ok(())
+    }
+
+    /// Moves a file that is to be `replaced` or to go. One that is replaced keeps its name until then, where files can have
+    /// two names: nobody finds it missing, whenever the program is killed.
+    fn aside(&mut self, from: PathBuf, to: PathBuf, replaced: bool) -> io::Result<()> {
+        if replaced && fs::hard_link(&from, &to).is_ok() {
+            self.0.push((from, to));
+            return Ok(());
+        }
+        self.make(from, to)
     }
 
     fn keep(mut self) {
@@ -256,15 +267,19 @@ mod tests {
         assert!(staging.finish().is_err());
         assert_eq!(names(root.path()), ["a", "b", "c", "d"]);
         assert_eq!(fs::read(root.path().join("a")).unwrap(), b"old");
-        // And when a new file cannot be moved, though the old ones could.
+        // And when a new file cannot be moved, though one before it could.
         let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
         for name in ["a", "b", "e"] {
             staging.bytes(name, b"new").unwrap();
         }
-        staging.unwanted("e");
-        let replaced = staging.replace(&root.path().join("absent"));
-        assert_eq!(replaced.unwrap_err().path, root.path().join("a"));
+        let new = staging.new.path().join(FILES);
+        fs::remove_file(new.join("e")).unwrap();
+        fs::write(root.path().join("f"), b"old").unwrap();
+        staging.unwanted("f");
+        assert_eq!(staging.replace(&new).unwrap_err().path, root.path().join("e"));
         drop(staging);
+        assert_eq!(fs::read(root.path().join("a")).unwrap(), b"old");
+        fs::remove_file(root.path().join("f")).unwrap();
         assert_eq!(names(root.path()), ["a", "b", "c", "d"]);
         assert_eq!(fs::read(root.path().join("b")).unwrap(), b"old");
     }
