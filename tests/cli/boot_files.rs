@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::home::Home;
 use crate::lcow::{Output, run};
@@ -15,6 +18,8 @@ pub(crate) const TESTS: &[Test] = &[
     plain("two_builds_are_equal_and_others_can_read_them", two_builds_are_equal_and_others_can_read_them),
     boots("every_way_boots_and_negotiates", every_way_boots_and_negotiates),
     boots("a_flipped_byte_stops_a_verity_root", a_flipped_byte_stops_a_verity_root),
+    boots("every_damaged_boot_file_is_found", every_damaged_boot_file_is_found),
+    boots("an_ended_check_leaves_nothing", an_ended_check_leaves_nothing),
     boots("a_container_runs_on_a_distribution_kernel", a_container_runs_on_a_distribution_kernel),
 ];
 
@@ -127,7 +132,14 @@ fn every_way_boots_and_negotiates(home: &Home) -> Result<()> {
         let output = uvm_build(home, &["check", &boot.to_string_lossy()])?;
         let text = output.text();
         ensure!(output.status == 0 && !text.contains("FAILED"), "{text}{}", output.stderr);
-        let all = ["direct boot, initrd", "UEFI boot, initrd", "UEFI boot of uvm.vhdx"];
+        let all = [
+            "direct boot of vmlinux, initrd",
+            "direct boot of kernel, initrd",
+            "UEFI boot of bootx64.efi, initrd",
+            "UEFI boot of unified.efi",
+            "UEFI boot of uvm.vhdx",
+            "SHA256SUMS: the files are what was built",
+        ];
         for way in all.iter().chain(ways) {
             ensure!(text.contains(way), "{way} was not tried:\n{text}");
         }
@@ -155,6 +167,69 @@ fn a_flipped_byte_stops_a_verity_root(home: &Home) -> Result<()> {
     ensure!(line.contains("FAILED"), "{text}");
     ensure!(text.contains("metadata block") || text.contains("data block"), "not for its hashes: {text}");
     Ok(())
+}
+
+fn every_damaged_boot_file_is_found(home: &Home) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(boot) = build(home, dir.path(), ALL)? else { return Ok(()) };
+    let text = boot.to_string_lossy().into_owned();
+    for name in ["vmlinux", "kernel", "bootx64.efi", "unified.efi", "uvm.vhdx"] {
+        fs::write(boot.join(name), "junk")?;
+    }
+    fs::remove_file(boot.join("rootfs.vhd"))?;
+    let output = uvm_build(home, &["check", &text])?;
+    let said = output.text();
+    ensure!(output.status == 1, "{said}");
+    for name in ["vmlinux", "kernel", "bootx64.efi", "unified.efi", "uvm.vhdx"] {
+        let line = said.lines().find(|line| line.contains(&format!("boot of {name}"))).context("no line")?;
+        ensure!(line.contains("FAILED") || line.contains("no UEFI firmware"), "{name}:\n{said}");
+        ensure!(said.contains(&format!("{name} is not what was built")), "{name}:\n{said}");
+    }
+    ensure!(said.contains("rootfs.vhd is not there"), "{said}");
+    Ok(())
+}
+
+fn an_ended_check_leaves_nothing(home: &Home) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(boot) = build(home, dir.path(), &["-f", "lcow", "-f", "vmlinux"])? else { return Ok(()) };
+    // A kernel without most of its code: its machine does not end by itself.
+    let mut vmlinux = fs::read(boot.join("vmlinux"))?;
+    vmlinux[0x30_0000..0x90_0000].fill(0);
+    fs::write(boot.join("vmlinux"), vmlinux)?;
+    let temporary = dir.path().join("temporary");
+    fs::create_dir(&temporary)?;
+    let mut check = Command::new(home.beside_lcow("uvm-build")?)
+        .arg("check")
+        .arg(&boot)
+        .env("TMPDIR", &temporary)
+        .stdout(Stdio::null())
+        .spawn()?;
+    // Programs that work there, of which lcow is one.
+    let working = || processes_with(&temporary.to_string_lossy());
+    while working().is_empty() {
+        ensure!(check.try_wait()?.is_none(), "it ended before it was told to");
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(i32::try_from(check.id())?), Signal::SIGTERM)?;
+    ensure!(check.wait()?.code() == Some(130), "not ended by the signal");
+    let left: Vec<_> = fs::read_dir(&temporary)?.flatten().map(|entry| entry.file_name()).collect();
+    ensure!(left.is_empty(), "{left:?}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !working().is_empty() {
+        ensure!(Instant::now() < deadline, "still there: {:?}", working());
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Processes with `text` among their arguments.
+fn processes_with(text: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let arguments = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    arguments
+        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+        .filter(|words| words.contains(text))
+        .collect()
 }
 
 fn a_container_runs_on_a_distribution_kernel(home: &Home) -> Result<()> {

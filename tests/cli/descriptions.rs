@@ -57,7 +57,8 @@ fn a_machine_with_the_agent_boots_in_every_way(home: &Home) -> Result<()> {
     let output = uvm_build(home, &["check", &out.to_string_lossy()])?;
     let text = output.text();
     ensure!(output.status == 0 && !text.contains("FAILED"), "{text}{}", output.stderr);
-    for way in ["direct boot, initrd", "UEFI boot, initrd", "UEFI boot of uvm.vhdx"] {
+    for way in ["direct boot of kernel, initrd", "UEFI boot of bootx64.efi, initrd", "UEFI boot of uvm.vhdx"]
+    {
         ensure!(text.contains(way), "{way} was not tried:\n{text}");
     }
     if text.contains("not tried:") {

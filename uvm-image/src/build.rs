@@ -142,7 +142,7 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     files.extend(documents(versions, parts.as_deref(), options.write.epoch));
     let mut staging = Staging::new(&options.output, &options.unfinished)?;
     staging.boot_files(&files.iter().map(Output::named).collect::<Vec<_>>())?;
-    staging.finish()?;
+    report.removed(&staging.finish()?.removed, &options.output);
     drop(writing);
     Ok(report)
 }

@@ -39,6 +39,18 @@ impl Compression {
         }
     }
 
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Lzma => "lzma",
+            Self::Zstd => "zstd",
+            Self::Lz4Legacy => "lz4",
+        }
+    }
+
     /// A stream of the decompressed content of `bytes`, which must begin as [`Compression::detect`] said. Bytes after
     /// the compressed data are ignored.
     pub fn reader(self, bytes: &[u8]) -> io::Result<Box<dyn Read + '_>> {

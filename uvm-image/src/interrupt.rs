@@ -90,6 +90,26 @@ impl Running {
         self.unfinished.hold().0.groups.remove(&self.child.id());
         status
     }
+
+    /// How it has ended, if it has.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            self.unfinished.hold().0.groups.remove(&self.child.id());
+        }
+        Ok(status)
+    }
+
+    /// Ends it and what it has started, unless it has ended.
+    pub fn end(&mut self) {
+        if self.unfinished.hold().0.groups.contains(&self.child.id()) {
+            kill(self.child.id());
+            // Without process groups only the program itself ends.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            self.unfinished.hold().0.groups.remove(&self.child.id());
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -32,6 +32,7 @@ pub mod progress;
 pub mod report;
 pub mod sbom;
 pub mod selection;
+pub mod sums;
 pub mod versions;
 
 #[cfg(test)]

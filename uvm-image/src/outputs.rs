@@ -4,10 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use crate::hex::hex;
 use crate::interrupt::{Directory, Unfinished};
+use crate::sums;
 
 /// Outputs cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +25,18 @@ pub struct Staging {
     /// Goes with what is in it.
     new: Directory,
     names: Vec<String>,
+    /// Names that are to go, if they are there.
+    unwanted: Vec<String>,
     unfinished: Unfinished,
+}
+
+/// What came and what went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// The new files' names and sizes in bytes.
+    pub files: Vec<(String, u64)>,
+    /// The names of those that went.
+    pub removed: Vec<String>,
 }
 
 impl Staging {
@@ -45,7 +54,7 @@ impl Staging {
         let new = unfinished.directory(".uvm-build-", parent).map_err(fault)?;
         fs::create_dir(new.path().join(FILES)).map_err(fault)?;
         let (directory, unfinished) = (directory.to_owned(), unfinished.clone());
-        Ok(Self { directory, exists, new, names: Vec::new(), unfinished })
+        Ok(Self { directory, exists, new, names: Vec::new(), unwanted: Vec::new(), unfinished })
     }
 
     /// Where the file `name` will be.
@@ -61,6 +70,9 @@ impl Staging {
     ) -> Result<(), E> {
         let path = self.path(name);
         let fault = |source| OutputError { path: path.clone(), source };
+        if is_directory(&path) {
+            return Err(fault(io::ErrorKind::IsADirectory.into()).into());
+        }
         let file = File::create(self.new.path().join(FILES).join(name)).map_err(fault)?;
         let mut out = BufWriter::with_capacity(1 << 20, file);
         body(&mut out)?;
@@ -75,47 +87,121 @@ impl Staging {
         self.file(name, |out| out.write_all(bytes).map_err(|source| OutputError { path, source }))
     }
 
-    /// Writes `files` (name, content), and the list of their sums.
+    /// Writes `files` (name, content), and the list of their sums. Those of our outputs that the list of an earlier build
+    /// names and this one does not make go: a directory is one set.
     pub fn boot_files(&mut self, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
         for (name, bytes) in files {
             self.bytes(name, bytes)?;
         }
-        self.bytes("SHA256SUMS", sums(files).as_bytes())
+        for name in sums::outputs_of(&self.directory) {
+            self.unwanted(name);
+        }
+        self.bytes(sums::LIST, sums::text(files).as_bytes())
     }
 
-    /// Puts all files in their places and gives their names and sizes.
-    pub fn finish(self) -> Result<Vec<(String, u64)>, OutputError> {
+    /// The file `name` goes when the others come, unless it is one of them.
+    pub fn unwanted(&mut self, name: &str) {
+        self.unwanted.push(name.to_owned());
+    }
+
+    /// Puts all files in their places. Whatever fails, the directory is as it was.
+    pub fn finish(self) -> Result<Finished, OutputError> {
         let new = self.new.path().join(FILES);
-        let fault = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OutputError { path, source }
-        };
-        let mut all = Vec::new();
+        let mut files = Vec::new();
         for name in &self.names {
-            let size = new.join(name).metadata().map_err(fault(&self.path(name)))?.len();
-            all.push((name.clone(), size));
+            let path = self.path(name);
+            let size = new.join(name).metadata().map_err(|source| OutputError { path, source })?.len();
+            files.push((name.clone(), size));
         }
         let held = self.unfinished.hold();
-        if self.exists {
-            for name in &self.names {
-                fs::rename(new.join(name), self.path(name)).map_err(fault(&self.path(name)))?;
-            }
+        let removed = if self.exists {
+            self.replace(&new)?
         } else {
-            fs::rename(&new, &self.directory).map_err(fault(&self.directory))?;
-        }
+            let fault = |source| OutputError { path: self.directory.clone(), source };
+            fs::rename(&new, &self.directory).map_err(fault)?;
+            Vec::new()
+        };
         drop(held);
-        Ok(all)
+        Ok(Finished { files, removed })
     }
+
+    /// Takes old files aside and moves those in `new` to their places; gives the names of those that only went.
+    fn replace(&self, new: &Path) -> Result<Vec<String>, OutputError> {
+        let old = self.new.path().join(OLD);
+        fs::create_dir(&old).map_err(|source| OutputError { path: self.directory.clone(), source })?;
+        let mut removed: Vec<String> = self.unwanted.clone();
+        removed.sort();
+        removed.dedup();
+        removed.retain(|name| !self.names.contains(name) && is_file(&self.path(name)));
+        let mut moves = Moves::default();
+        for name in self.names.iter().chain(&removed) {
+            let path = self.path(name);
+            let fault = |source| OutputError { path: path.clone(), source };
+            // One that came in the meantime is nobody's old file.
+            if is_directory(&path) {
+                return Err(fault(io::ErrorKind::IsADirectory.into()));
+            }
+            if path.symlink_metadata().is_ok() {
+                let replaced = self.names.contains(name);
+                moves.aside(path.clone(), old.join(name), replaced).map_err(fault)?;
+            }
+        }
+        for name in &self.names {
+            let path = self.path(name);
+            moves.make(new.join(name), path.clone()).map_err(|source| OutputError { path, source })?;
+        }
+        moves.keep();
+        Ok(removed)
+    }
+}
+
+/// Files that were moved, and move back unless they are kept.
+#[derive(Default)]
+struct Moves(Vec<(PathBuf, PathBuf)>);
+
+impl Moves {
+    fn make(&mut self, from: PathBuf, to: PathBuf) -> io::Result<()> {
+        fs::rename(&from, &to)?;
+        self.0.push((from, to));
+        Ok(())
+    }
+
+    /// Moves a file that is to be `replaced` or to go. One that is replaced keeps its name until then, where files can have
+    /// two names: nobody finds it missing, whenever the program is killed.
+    fn aside(&mut self, from: PathBuf, to: PathBuf, replaced: bool) -> io::Result<()> {
+        if replaced && fs::hard_link(&from, &to).is_ok() {
+            self.0.push((from, to));
+            return Ok(());
+        }
+        self.make(from, to)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Moves {
+    fn drop(&mut self) {
+        for (from, to) in self.0.iter().rev() {
+            // Where a file could be moved a moment ago, only the file system's end keeps it from moving back.
+            let _ = fs::rename(to, from);
+        }
+    }
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| !meta.is_dir())
 }
 
 /// Where the files are while they are not in their place.
 const FILES: &str = "files";
-
-/// The text of `SHA256SUMS` for `files`, as `sha256sum -c` reads it.
-fn sums(files: &[(&str, &[u8])]) -> String {
-    let line = |(name, bytes): &(&str, &[u8])| format!("{}  {name}", hex(&Sha256::digest(bytes)));
-    files.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
-}
+/// Where old ones are until the new ones are in theirs.
+const OLD: &str = "old";
 
 fn parent_of(directory: &Path) -> &Path {
     directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -163,6 +249,58 @@ mod tests {
         let dir = root.path().join("boot");
         assert!(write(&dir, &[("kernel", b"one"), ("no/such/dir", b"two")]).is_err());
         assert_eq!(names(root.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_a_file_leaves_the_old_set() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("a", b"old"), ("b", b"old")]).unwrap();
+        fs::create_dir(root.path().join("c")).unwrap();
+        let error = write(root.path(), &[("a", b"new"), ("b", b"new"), ("c", b"new")]).unwrap_err();
+        assert_eq!((error.path, error.source.kind()), (root.path().join("c"), io::ErrorKind::IsADirectory));
+        // Also when it comes late.
+        let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
+        for name in ["a", "d"] {
+            staging.bytes(name, b"new").unwrap();
+        }
+        fs::create_dir(root.path().join("d")).unwrap();
+        assert!(staging.finish().is_err());
+        assert_eq!(names(root.path()), ["a", "b", "c", "d"]);
+        assert_eq!(fs::read(root.path().join("a")).unwrap(), b"old");
+        // And when a new file cannot be moved, though one before it could.
+        let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
+        for name in ["a", "b", "e"] {
+            staging.bytes(name, b"new").unwrap();
+        }
+        let new = staging.new.path().join(FILES);
+        fs::remove_file(new.join("e")).unwrap();
+        fs::write(root.path().join("f"), b"old").unwrap();
+        staging.unwanted("f");
+        assert_eq!(staging.replace(&new).unwrap_err().path, root.path().join("e"));
+        drop(staging);
+        assert_eq!(fs::read(root.path().join("a")).unwrap(), b"old");
+        fs::remove_file(root.path().join("f")).unwrap();
+        assert_eq!(names(root.path()), ["a", "b", "c", "d"]);
+        assert_eq!(fs::read(root.path().join("b")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_directory_is_one_set() {
+        let root = tempfile::tempdir().unwrap();
+        let build = |files: &[(&str, &[u8])]| {
+            let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
+            staging.boot_files(files).unwrap();
+            staging.finish().unwrap()
+        };
+        assert_eq!(build(&[("kernel", b"1"), ("vmlinux", b"1")]).removed, [""; 0]);
+        // Neither is ours: what we never make, and what no build of ours has listed.
+        fs::write(root.path().join("mine"), "").unwrap();
+        fs::write(root.path().join("rootfs.vhd"), "").unwrap();
+        let list = fs::read_to_string(root.path().join(sums::LIST)).unwrap();
+        fs::write(root.path().join(sums::LIST), list + &sums::text(&[("mine", b"")])).unwrap();
+        assert_eq!(build(&[("kernel", b"2"), ("initrd.img", b"2")]).removed, ["vmlinux"]);
+        assert_eq!(names(root.path()), ["SHA256SUMS", "initrd.img", "kernel", "mine", "rootfs.vhd"]);
+        assert!(sums::verify(root.path()).is_some_and(|faults| faults.len() == 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The table of sizes that a build ends with.
 
 use std::fmt;
+use std::path::Path;
 
 /// What was built and how large it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,15 @@ impl Report {
     /// A report without lines.
     pub fn new(warnings: Vec<String>) -> Self {
         Self { rows: Vec::new(), warnings }
+    }
+
+    /// Warns of outputs of an earlier build that went from `directory`.
+    pub fn removed(&mut self, names: &[String], directory: &Path) {
+        if !names.is_empty() {
+            let (names, directory) = (names.join(", "), directory.display());
+            self.warnings
+                .push(format!("an earlier build's {names} went from {directory}: this build makes none"));
+        }
     }
 
     /// Adds a line: `what`, of `bytes` bytes.

@@ -92,9 +92,18 @@ const OTHERS: &[Case] = &[
     (&["check", "absent"], 1, &["cannot read the directory absent: No such file"]),
     (&["check", "empty"], 1, &["cannot read the directory empty: Not a directory"]),
     (&["check", "directory"], 1, &["directory has no boot files"]),
+    (
+        &["check", "alone"],
+        1,
+        &[
+            "nothing in alone can be tried",
+            "kernel: there is neither initrd.img nor rootfs.vhd",
+            "uvm.vhdx: it is for Hyper-V",
+        ],
+    ),
     (&["inspect", "absent"], 1, &["cannot read absent: No such file"]),
     (&["inspect", "directory"], 1, &["directory has no boot files"]),
-    (&["inspect", "binary"], 1, &["binary is no kernel, initrd or disk"]),
+    (&["inspect", "binary"], 1, &["binary is no kernel, initrd, disk"]),
     (&["install", "absent", "--to", "to"], 1, &["cannot read absent: No such file"]),
     (&["install", "directory", "--to", "to"], 1, &["directory has no kernel", "uvm-build default -o DIR"]),
     (
@@ -103,6 +112,15 @@ const OTHERS: &[Case] = &[
         &["garbage/initrd.img is no kernel, initrd", "garbage/kernel is no kernel, initrd"],
     ),
     (&["install", "garbage", "--to", "to"], 1, &["garbage/kernel is no kernel that a host could start"]),
+    (
+        &["install", "mixed", "--to", "to"],
+        1,
+        &[
+            "mixed/kernel is not what was built",
+            "mixed/initrd.img is not there",
+            "mixed/vmlinux is not in SHA256SUMS",
+        ],
+    ),
     (&["cache", "import", "absent"], 1, &["absent: No such file"]),
     (&["cache", "import", "binary"], 1, &["binary is not a proper tar archive"]),
     (&["cache", "import", "-"], 1, &["not a proper tar archive"]),
@@ -116,7 +134,7 @@ struct Bench(tempfile::TempDir);
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["directory", "garbage", "kernel"] {
+        for name in ["directory", "garbage", "kernel", "mixed", "alone"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         for (name, text) in [
@@ -131,6 +149,11 @@ impl Bench {
             ("kernel/kernel", ""),
             ("garbage/kernel", "junk"),
             ("garbage/initrd.img", "junk"),
+            ("alone/kernel", "junk"),
+            ("alone/uvm.vhdx", "initcall_blacklist=virtio_vsock_init"),
+            ("mixed/kernel", "changed"),
+            ("mixed/vmlinux", "of another build"),
+            ("mixed/SHA256SUMS", &format!("{0}  kernel\n{0}  initrd.img\n", "0".repeat(64))),
             ("image.yml", "init: [x]\n"),
             ("arm.yml", "init: [arm]\n"),
         ] {
@@ -174,6 +197,20 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
         assert!(!said.contains(".uvm-build-") && !said.contains("panicked"), "{words:?}: {said}");
         assert_eq!(bench.names(), before, "{words:?}");
     }
+}
+
+#[test]
+fn a_directory_in_the_place_of_an_output_leaves_the_others_as_they_were() {
+    let bench = Bench::new();
+    let out = bench.path().join("out");
+    fs::create_dir_all(out.join("ok.docker")).unwrap();
+    fs::write(out.join("ok.tar"), "of an earlier build").unwrap();
+    let output = bench.run(&["build", "ok.yml", "-f", "tar", "-f", "docker", "-o", "out"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write out/ok.docker: is a directory"), "{said}");
+    assert_eq!(fs::read(out.join("ok.tar")).unwrap(), b"of an earlier build");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
 }
 
 #[test]

@@ -3,14 +3,17 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lcow_protocol::ports;
 
+use super::console;
+use super::files::{self, FilesError};
 use super::host::{Bridge, Host, give_entropy};
 use super::{Options, Stages, Way};
+use crate::interrupt::Running;
 
 /// How much of the console is shown when a boot fails.
 const CONSOLE_TAIL: u64 = 2000;
@@ -23,6 +26,9 @@ pub(super) enum BootError {
     /// lcow does not run.
     #[error("cannot run {program}: {source}; name lcow with --lcow FILE")]
     Run { program: String, source: io::Error },
+    /// What is to be started.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Sockets or files of our own.
     #[error("cannot listen for the guest: {0}")]
     Listen(#[source] io::Error),
@@ -39,7 +45,7 @@ pub(super) enum BootError {
 
 /// A machine that ends with this value.
 struct Machine {
-    child: Child,
+    child: Running,
     console: File,
 }
 
@@ -48,14 +54,15 @@ impl Machine {
         let console = tempfile::tempfile().map_err(BootError::Listen)?;
         let copies = || console.try_clone().map_err(BootError::Listen);
         let mut command = Command::new(&options.lcow);
-        command.args(["uvm", "boot", "--vsock-uds"]).arg(host.path()).arg("--boot-files").arg(&options.dir);
+        command.args(["uvm", "boot", "--vsock-uds"]).arg(host.path());
+        command.args(files::arguments(way, &options.dir, host.directory())?);
         if let Some(firmware) = options.firmware.as_ref().filter(|_| way.needs_firmware()) {
             command.arg("--firmware").arg(firmware);
         }
-        command.args(way.arguments(&options.dir));
         command.stdin(Stdio::null()).stdout(copies()?).stderr(copies()?);
-        let child = command
-            .spawn()
+        let child = options
+            .unfinished
+            .spawn(&mut command)
             .map_err(|source| BootError::Run { program: options.lcow.display().to_string(), source })?;
         Ok(Self { child, console })
     }
@@ -65,7 +72,7 @@ impl Machine {
         let mut bytes = Vec::new();
         let _ = self.console.seek(SeekFrom::Start(len.saturating_sub(CONSOLE_TAIL)));
         let _ = self.console.read_to_end(&mut bytes);
-        BootError::Stuck { stage, console: String::from_utf8_lossy(&bytes).into_owned() }
+        BootError::Stuck { stage, console: console::plain(&bytes) }
     }
 
     /// Its status, if it ends before `deadline`.
@@ -82,14 +89,14 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.end();
     }
 }
 
 /// Boots in one way, negotiates, and powers off.
 pub(super) fn boot(way: Way, options: &Options) -> Result<Stages, BootError> {
-    let host = Host::listen().map_err(BootError::Listen)?;
+    files::look(way.program, &options.dir)?;
+    let host = Host::listen(&options.unfinished).map_err(BootError::Listen)?;
     let start = Instant::now();
     let deadline = start + options.timeout;
     let mut machine = Machine::start(way, options, &host)?;

@@ -11,19 +11,19 @@ use lcow_protocol::envelope::{Message, RequestBase};
 use lcow_protocol::frame::{HEADER_LEN, Header, MAX_TO_GUEST, MAX_TO_HOST, encode};
 use lcow_protocol::messages::{NegotiateProtocol, Request, ShutdownGraceful};
 use lcow_protocol::{ContainerId, VsockPort, ports};
-use tempfile::TempDir;
 
 use super::boot::BootError;
+use crate::interrupt::{Directory, Unfinished};
 
 /// Listens at the sockets, which are in a directory of their own.
 pub(super) struct Host {
-    dir: TempDir,
+    dir: Directory,
     dials: Receiver<(VsockPort, UnixStream, Instant)>,
 }
 
 impl Host {
-    pub(super) fn listen() -> io::Result<Self> {
-        let dir = TempDir::with_prefix("uvm-build-check-")?;
+    pub(super) fn listen(unfinished: &Unfinished) -> io::Result<Self> {
+        let dir = unfinished.directory("uvm-build-check-", &std::env::temp_dir())?;
         let (sender, dials) = channel();
         for port in [ports::ENTROPY, ports::LOG, ports::BRIDGE] {
             let listener = UnixListener::bind(dir.path().join(format!("vm_{port}")))?;
@@ -43,6 +43,11 @@ impl Host {
     /// What `--vsock-uds` gets.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("vm")
+    }
+
+    /// A directory for files that this boot needs.
+    pub(super) fn directory(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The next dial before `deadline`.

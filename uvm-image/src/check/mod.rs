@@ -5,6 +5,10 @@
 #[cfg(unix)]
 mod boot;
 #[cfg(unix)]
+mod console;
+#[cfg(unix)]
+mod files;
+#[cfg(unix)]
 mod host;
 mod ways;
 
@@ -13,18 +17,29 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::interrupt::Unfinished;
 use crate::kernel;
 use crate::kernel::check::{Strictness, check};
 use crate::kernel::fragment;
+use crate::sums::{self, Fault};
 
-pub use ways::Way;
+use ways::Plan;
+pub use ways::{Program, Root, Way};
 
 /// Why a check cannot be made at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// There is nothing to check.
-    #[error("{} has no boot files: neither kernel nor vmlinux nor a disk", .0.display())]
+    #[error("{} has no boot files: no kernel, unified.efi or uvm.vhdx", .0.display())]
     Nothing(PathBuf),
+    /// Nothing of what is there can be tried.
+    #[error("nothing in {} can be tried:{}", directory.display(), list(left_out))]
+    Untried {
+        /// The directory.
+        directory: PathBuf,
+        /// Files and reasons.
+        left_out: Vec<(String, &'static str)>,
+    },
     /// There is no directory.
     #[error("cannot read the directory {}", path.display())]
     Directory {
@@ -38,6 +53,10 @@ pub enum CheckError {
     NotHere,
 }
 
+fn list(left_out: &[(String, &str)]) -> String {
+    left_out.iter().fold(String::new(), |list, (name, reason)| format!("{list}\n  {name}: {reason}"))
+}
+
 /// What to check and with what.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -49,6 +68,8 @@ pub struct Options {
     pub firmware: Option<PathBuf>,
     /// How long one boot may take.
     pub timeout: Duration,
+    /// What goes when the program is ended early.
+    pub unfinished: Unfinished,
 }
 
 /// Times since the virtual machine was started.
@@ -78,18 +99,22 @@ pub struct Tried {
 pub struct Checked {
     /// Files and their sizes in bytes.
     pub sizes: Vec<(String, u64)>,
+    /// Where the files differ from the list of their sums; `None` without one.
+    pub faults: Option<Vec<Fault>>,
     /// What the kernel lacks, a line each.
     pub kernel: Vec<String>,
     /// Every way that the files offer.
     pub tried: Vec<Tried>,
-    /// Ways that could not be tried, and why.
-    pub skipped: Vec<(Way, &'static str)>,
+    /// Files and ways that were not tried, and why.
+    pub left_out: Vec<(String, &'static str)>,
 }
 
 impl Checked {
-    /// Whether everything that was tried works.
+    /// Whether the files are what was built and everything that was tried works.
     pub fn is_good(&self) -> bool {
-        !self.tried.is_empty() && self.tried.iter().all(|tried| tried.result.is_ok())
+        self.faults.as_ref().is_none_or(Vec::is_empty)
+            && !self.tried.is_empty()
+            && self.tried.iter().all(|tried| tried.result.is_ok())
     }
 }
 
@@ -98,27 +123,18 @@ pub fn run(options: &Options) -> Result<Checked, CheckError> {
     if !cfg!(target_os = "linux") {
         return Err(CheckError::NotHere);
     }
-    fs::read_dir(&options.dir)
-        .map_err(|source| CheckError::Directory { path: options.dir.clone(), source })?;
-    let ways = ways::of(&options.dir);
-    if ways.is_empty() {
-        return Err(CheckError::Nothing(options.dir.clone()));
-    }
-    let mut checked = Checked {
-        sizes: sizes(&options.dir),
-        kernel: kernel(&options.dir),
-        tried: Vec::new(),
-        skipped: Vec::new(),
-    };
-    for way in ways {
-        match (way.needs_firmware(), &options.firmware) {
-            (true, None) => {
-                checked.skipped.push((way, "there is no UEFI firmware (package ovmf, or --firmware FILE)"));
-            }
-            _ => checked.tried.push(Tried { way, result: try_way(way, options) }),
+    let dir = &options.dir;
+    fs::read_dir(dir).map_err(|source| CheckError::Directory { path: dir.clone(), source })?;
+    let faults = sums::verify(dir);
+    let Plan { ways, left_out } = Plan::of(dir, options.firmware.is_some());
+    if ways.is_empty() && faults.as_ref().is_none_or(Vec::is_empty) {
+        if left_out.is_empty() {
+            return Err(CheckError::Nothing(dir.clone()));
         }
+        return Err(CheckError::Untried { directory: dir.clone(), left_out });
     }
-    Ok(checked)
+    let tried = ways.into_iter().map(|way| Tried { way, result: try_way(way, options) }).collect();
+    Ok(Checked { sizes: sizes(dir), faults, kernel: kernel(dir), tried, left_out })
 }
 
 #[cfg(unix)]

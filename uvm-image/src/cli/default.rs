@@ -28,7 +28,8 @@ Written to the directory, all or nothing:
                 a stock host boots from it as soon as it is in its folder
   uvm-vhdx      uvm.vhdx, a whole disk (GPT, EFI system partition, root) that UEFI firmware boots
   unified-efi   unified.efi, kernel, command line and initrd in one EFI program
-  always        versions.txt and sbom.spdx.json (SPDX), what they were made of; SHA256SUMS";
+  always        versions.txt and sbom.spdx.json (SPDX), what they were made of; SHA256SUMS
+The directory is one set: what an earlier build has listed in its SHA256SUMS and this one does not make is removed.";
 
 /// Make the product's own boot files: a kernel and the guest agent.
 #[derive(Debug, Args)]

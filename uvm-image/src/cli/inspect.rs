@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use uvm_image::inspect::{self, Inspected};
+use uvm_image::inspect::{self, InspectError, Inspected};
+
+use super::output::{say, tell};
 
 /// Show what is in boot files: kernels, initrds, disks, with their components and sizes.
 #[derive(Debug, Args)]
@@ -20,10 +22,13 @@ impl Inspect {
         let mut status = ExitCode::SUCCESS;
         for path in inspect::files(&self.path)? {
             match inspect::inspect(&path) {
-                Ok(found) => print(&path, &found),
+                Ok(found) => print(&path, &found)?,
+                Err(InspectError::Unknown(_)) if path != self.path && !inspect::is_output(&path) => {
+                    say(|out| writeln!(out, "{}: no boot file", path.display()))?;
+                }
                 // The others are worth a look all the same.
                 Err(error) => {
-                    eprintln!("uvm-build: {:#}", anyhow::Error::from(error));
+                    tell(format_args!("{:#}", anyhow::Error::from(error)));
                     status = ExitCode::FAILURE;
                 }
             }
@@ -32,13 +37,16 @@ impl Inspect {
     }
 }
 
-fn print(path: &Path, found: &Inspected) {
+fn print(path: &Path, found: &Inspected) -> Result<()> {
     let size = path.metadata().map_or(0, |meta| meta.len());
-    println!("{} ({size} bytes)", path.display());
-    for (name, value) in &found.facts {
-        println!("  {name}: {value}");
-    }
-    for (name, files, bytes) in found.components.rows() {
-        println!("  {name:<16} {files:>6} files {bytes:>12} bytes");
-    }
+    say(|out| {
+        writeln!(out, "{} ({size} bytes)", path.display())?;
+        for (name, value) in &found.facts {
+            writeln!(out, "  {name}: {value}")?;
+        }
+        for (name, files, bytes) in found.components.rows() {
+            writeln!(out, "  {name:<16} {files:>6} files {bytes:>12} bytes")?;
+        }
+        Ok(())
+    })
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod install;
 mod kernel;
 mod making;
+pub(crate) mod output;
 mod shell;
 
 use std::process::ExitCode;
@@ -48,7 +49,7 @@ impl Cli {
             Command::Default(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Build(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Cache(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
-            Command::Check(command) => command.run(),
+            Command::Check(command) => command.run(unfinished),
             Command::Inspect(command) => command.run(),
             Command::Completions(command) => {
                 command.run();

@@ -125,6 +125,11 @@ fn put_entry(out: &mut [u8], at: usize, name: &str, numbers: [u32; 4]) {
     entry[36..40].copy_from_slice(&SECTION_FLAGS.to_le_bytes());
 }
 
+/// Refuses what firmware would not take for an EFI program.
+pub fn check(program: &[u8]) -> Result<(), PeError> {
+    Header::find(program).map(drop)
+}
+
 /// The content of the section `name` of `program`, without padding.
 pub fn section<'a>(program: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let header = Header::find(program).ok()?;

@@ -1,6 +1,8 @@
 //! What a kernel must have built in to mount its root file system without an initrd.
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
 use crate::kernel::config::KernelConfig;
 
@@ -84,6 +86,11 @@ pub fn missing(config: &KernelConfig, wanted: Wanted) -> Vec<Missing> {
         .filter(|(option, _)| !config.has(option))
         .map(|&(option, reason)| Missing { option, module: config.value(option) == Some("m"), reason })
         .collect()
+}
+
+/// Whether the root disk in `directory` has hashes, and the words for the kernel beside it have it check them.
+pub fn has_hashes(directory: &Path) -> bool {
+    fs::read_to_string(directory.join("rootfs.cmdline")).is_ok_and(|words| words.contains("dm-mod."))
 }
 
 /// Refuses a kernel that could not boot from `wanted`.

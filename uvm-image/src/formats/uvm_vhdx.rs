@@ -71,6 +71,21 @@ pub fn make(contents: &Contents<'_>, line: impl Fn(&str) -> String) -> Result<Ve
     pack(&raw.into_inner(), table.disk_bytes(), table.id.bytes())
 }
 
+/// A raw disk that has nothing but `program`, where firmware looks on disks that it knows nothing about.
+pub fn around(program: &[u8]) -> Result<Vec<u8>, UvmVhdxError> {
+    let files = [fat::File { path: REMOVABLE_PATH, data: program }];
+    let size = fat::smallest(&files)?;
+    let table = Table::plan(&[esp_wanted(size, &[])])?;
+    let mut raw = Cursor::new(Vec::new());
+    table.write(&mut raw)?;
+    for partition in &table.partitions {
+        fat::write(&mut partition.window(&mut raw), size, "LCOW", &files)?;
+    }
+    let mut raw = raw.into_inner();
+    raw.resize(usize::try_from(table.disk_bytes()).unwrap_or(usize::MAX), 0);
+    Ok(raw)
+}
+
 fn esp_wanted(bytes: u64, identity: &[u8]) -> Wanted<'_> {
     Wanted { kind: gpt::EFI_SYSTEM, name: "EFI system", bytes, identity }
 }

@@ -1,6 +1,7 @@
 //! Initrds: a "newc" cpio archive, compressed or not.
 
 use super::Inspected;
+use super::components::Files;
 use crate::compression::Compression;
 
 const MAGIC: &[u8] = b"070701";
@@ -23,21 +24,26 @@ pub(super) fn inspect(bytes: &[u8]) -> Option<Result<Inspected, String>> {
         return None;
     }
     let mut found = Inspected::of("initrd");
-    found.fact("compression", format!("{compression:?}"));
+    found.fact("compression", compression.name());
     found.fact("unpacked", format!("{} bytes", unpacked.len()));
+    Some(files(&unpacked).map(|files| Inspected { components: files.components(), ..found }))
+}
+
+/// The files in an archive, by inode where they have several names, else by place.
+fn files(archive: &[u8]) -> Result<Files<(bool, u64)>, String> {
+    let mut files = Files::new();
     let mut at = 0;
-    Some(loop {
-        match member(&unpacked, at) {
-            Some(Member { name, .. }) if name == "TRAILER!!!" => break Ok(found),
-            Some(member) => {
-                if member.mode & FILE_TYPE == REGULAR {
-                    found.components.add(&member.name, member.size as u64);
-                }
-                at = member.next;
-            }
-            None => break Err("the archive ends in the middle of a file".into()),
+    while let Some(member) = member(archive, at) {
+        if member.name == "TRAILER!!!" {
+            return Ok(files);
         }
-    })
+        if member.mode & FILE_TYPE == REGULAR {
+            let key = member.linked.map_or((false, at as u64), |inode| (true, inode));
+            files.add(key, &member.name, member.size as u64);
+        }
+        at = member.next;
+    }
+    Err("the archive ends in the middle of a file".into())
 }
 
 struct Member {
@@ -45,6 +51,8 @@ struct Member {
     mode: u32,
     size: usize,
     next: usize,
+    /// What it has in common with its other names, if there are any.
+    linked: Option<u64>,
 }
 
 fn member(archive: &[u8], at: usize) -> Option<Member> {
@@ -64,5 +72,6 @@ fn member(archive: &[u8], at: usize) -> Option<Member> {
         return None;
     }
     let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned();
-    Some(Member { name, mode, size, next })
+    let linked = if field(4)? > 1 { Some(u64::from(field(8)?) << 32 | u64::from(field(0)?)) } else { None };
+    Some(Member { name, mode, size, next, linked })
 }

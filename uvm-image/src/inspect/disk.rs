@@ -9,6 +9,7 @@ use lcow_disk::image::{Format, Image};
 use lcow_disk::verity;
 
 use super::Inspected;
+use super::components::Files;
 use crate::hex::hex;
 
 /// How deep directories may lie in each other; what is deeper is damage.
@@ -54,7 +55,9 @@ fn file_system<D: Read + Seek>(found: &mut Inspected, mut disk: D) -> Result<(),
     found.fact("ext4", hex(&reader.uuid()));
     let end = reader.size();
     let root = reader.root();
-    walk(&mut reader, root, "", 0, found)?;
+    let mut files = Files::new();
+    walk(&mut reader, root, "", 0, &mut files)?;
+    found.components = files.components();
     drop(reader);
     if let Ok(tree) = verity::read(&mut disk, end) {
         found.fact("hash tree (dm-verity)", hex(&tree.root.0));
@@ -67,7 +70,7 @@ fn walk<D: Read + Seek>(
     directory: u32,
     path: &str,
     depth: usize,
-    found: &mut Inspected,
+    files: &mut Files<u32>,
 ) -> Result<(), String> {
     if depth > MAX_DEPTH {
         return Err(format!("directories below {path} are too deep"));
@@ -79,8 +82,8 @@ fn walk<D: Read + Seek>(
         let meta = reader.metadata(entry.inode).map_err(|error| error.to_string())?;
         let path = format!("{path}/{}", String::from_utf8_lossy(&entry.name));
         match meta.file_type {
-            FileType::Directory => walk(reader, entry.inode, &path, depth + 1, found)?,
-            FileType::File => found.components.add(&path, meta.size),
+            FileType::Directory => walk(reader, entry.inode, &path, depth + 1, files)?,
+            FileType::File => files.add(entry.inode, &path, meta.size),
             _ => {}
         }
     }

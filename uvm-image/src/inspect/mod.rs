@@ -3,6 +3,7 @@
 mod archive;
 mod components;
 mod disk;
+mod tar;
 
 use std::fs::{self, File};
 use std::io;
@@ -13,6 +14,7 @@ use crate::efi::pe;
 use crate::elf;
 use crate::kernel::bzimage;
 use crate::kernel::config::KernelConfig;
+use crate::sums;
 
 pub use components::Components;
 
@@ -39,7 +41,7 @@ pub enum InspectError {
     #[error("{} has no boot files", .0.display())]
     Empty(PathBuf),
     /// It is nothing that boots.
-    #[error("{} is no kernel, initrd or disk", .0.display())]
+    #[error("{} is no kernel, initrd, disk or tar archive", .0.display())]
     Unknown(PathBuf),
 }
 
@@ -77,12 +79,22 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
         .map(|entry| entry.path())
         .filter(|path| path.is_file() && path.file_name().is_some_and(|name| name != "SHA256SUMS"))
         .filter(|path| !path.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text)))
+        .filter(|path| !path.to_string_lossy().ends_with("-cmdline"))
         .collect();
     files.sort();
     if files.is_empty() {
         return Err(InspectError::Empty(path.to_owned()));
     }
     Ok(files)
+}
+
+/// Endings of the names of LinuxKit's outputs.
+const NATIVE: &[&str] = &["-kernel", "-initrd.img", "-initrd.tar", ".tar", ".docker"];
+
+/// Whether the file at `path` has the name of one of our outputs, which has to be what its name says.
+pub fn is_output(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    sums::OUTPUTS.contains(&&name[..]) || NATIVE.iter().any(|end| name.ends_with(end))
 }
 
 /// Looks into the file at `path`.
@@ -106,7 +118,7 @@ pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
         configuration(&mut found, &bytes);
         return Ok(found);
     }
-    match archive::inspect(&bytes) {
+    match archive::inspect(&bytes).or_else(|| tar::inspect(&bytes)) {
         Some(found) => found.map_err(damaged),
         None => Err(InspectError::Unknown(path.to_owned())),
     }
@@ -133,7 +145,7 @@ fn unified(program: &[u8], image: &[u8]) -> Result<Inspected, String> {
     let line = pe::section(program, ".cmdline").unwrap_or_default();
     found.fact("command line", String::from_utf8_lossy(line).into_owned());
     if let Some(initrd) = pe::section(program, ".initrd") {
-        found.fact("initrd", format!("{} bytes, {:?}", initrd.len(), Compression::detect(initrd)));
+        found.fact("initrd", format!("{} bytes, {}", initrd.len(), Compression::detect(initrd).name()));
         if let Some(Ok(inside)) = archive::inspect(initrd) {
             found.components = inside.components;
         }
@@ -147,7 +159,9 @@ mod tests {
     use crate::formats::root_disk::RootDisk;
     use crate::initrd::tree::Tree;
     use crate::initrd::{cpio, lz4_legacy};
+    use crate::newc;
     use crate::testing;
+    use lcow_disk::tar::{Entry, Kind, Writer};
 
     fn tree() -> Tree {
         let mut tree = Tree::default();
@@ -172,13 +186,41 @@ mod tests {
     #[test]
     fn an_initrd_and_a_disk_show_the_same_components() {
         let initrd = look(&lz4_legacy::compress(&cpio::archive(&tree())).unwrap()).unwrap();
-        assert_eq!(value(&initrd, "kind"), "initrd");
+        assert_eq!((value(&initrd, "kind"), value(&initrd, "compression")), ("initrd", "lz4"));
         let disk = look(&RootDisk::make(&tree(), 0, true).unwrap().into_vhd().unwrap()).unwrap();
         assert_eq!(value(&disk, "kind"), "fixed VHD");
         assert_eq!(value(&disk, "hash tree (dm-verity)").len(), 64);
         assert_eq!(initrd.components, disk.components);
         let rows: Vec<_> = disk.components.rows().collect();
         assert_eq!(rows, [("guest agent", 1, 6000), ("kernel modules", 1, 3000), ("other files", 1, 9)]);
+    }
+
+    #[test]
+    fn a_file_with_several_names_is_one() {
+        let mut cpio = Vec::new();
+        for (path, data, links) in
+            [("bin/ash", "", 3), ("bin/busybox", "", 3), ("bin/vi", "program", 3), ("TRAILER!!!", "", 1)]
+        {
+            let size = u32::try_from(data.len()).unwrap();
+            let kind = newc::Type::Regular;
+            let header = newc::Header { inode: 7, kind, links, size, ..newc::Header::default() };
+            newc::header(&mut cpio, &header, path.as_bytes()).unwrap();
+            cpio.extend(data.as_bytes());
+            cpio.resize(cpio.len().next_multiple_of(4), 0);
+        }
+        let found = look(&cpio).unwrap();
+        assert_eq!(value(&found, "compression"), "none");
+        assert_eq!(found.components.rows().collect::<Vec<_>>(), [("busybox", 1, 7)]);
+        let mut tar = Writer::new(Vec::new());
+        tar.append(&Entry::file("bin/ash", 0o755, 7), &b"program"[..]).unwrap();
+        let link = Entry { link: b"bin/ash".to_vec(), ..Entry::new("bin/busybox", Kind::HardLink, 0o755) };
+        tar.append(&link, &b""[..]).unwrap();
+        tar.append(&Entry::file("cmdline", 0o644, 5), &b"quiet"[..]).unwrap();
+        let tar = tar.finish().unwrap();
+        let found = look(&tar).unwrap();
+        assert_eq!((value(&found, "kind"), value(&found, "has")), ("tar archive", "cmdline (5 bytes)"));
+        assert_eq!(found.components.rows().collect::<Vec<_>>(), [("busybox", 1, 7), ("other files", 1, 5)]);
+        assert!(matches!(look(&tar[..600]), Err(InspectError::Damaged { .. })));
     }
 
     #[test]
@@ -201,7 +243,7 @@ mod tests {
     #[test]
     fn what_comes_with_boot_files_is_not_looked_into() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["sbom.spdx.json", "versions.txt", "rootfs.cmdline", "SHA256SUMS"] {
+        for name in ["sbom.spdx.json", "versions.txt", "rootfs.cmdline", "x-cmdline", "SHA256SUMS"] {
             fs::write(dir.path().join(name), "text").unwrap();
         }
         assert!(matches!(files(dir.path()), Err(InspectError::Empty(_))));

@@ -145,7 +145,9 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         }
     }
     let mut report = Report::new(told.warnings);
-    for (name, size) in staging.finish()? {
+    let finished = staging.finish()?;
+    report.removed(&finished.removed, &options.directory);
+    for (name, size) in finished.files {
         report.row(name, size);
     }
     for (part, size) in told.parts {
