@@ -132,7 +132,9 @@ fn reason(error: &serde_saphyr::Error) -> String {
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} comes twice"),
         Error::DuplicateMappingKey { key: None, .. } => "a key comes twice".to_owned(),
         Error::Budget { .. } => "this is more than a description can need: too large, or too deep".to_owned(),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias stands within what it means".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias stands within what it means".to_owned()
+        }
         other => {
             let text = other.to_string();
             let line = text.lines().next().unwrap_or_default();
