@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::bzimage;
 use super::config::KernelConfig;
 use super::{Body, KernelError, KernelPackage, image_release, modinfos, module_path};
 use crate::debian_version;
@@ -12,7 +13,14 @@ pub(super) fn read(dir: &Path) -> Result<KernelPackage, KernelError> {
     let image_path = find_image(dir)?;
     let image = read_file(&image_path)?;
     let release = image_release(&image_path.display().to_string(), &image)?;
-    let config = KernelConfig::parse(&String::from_utf8_lossy(&read_file(&find_config(dir, &release)?)?));
+    let config = match find_config(dir, &release) {
+        Ok(path) => KernelConfig::parse(&String::from_utf8_lossy(&read_file(&path)?)),
+        // The image may carry its own; one that cannot be unpacked does not.
+        Err(missing) => bzimage::extract(&image)
+            .ok()
+            .and_then(|vmlinux| KernelConfig::embedded(&vmlinux.bytes))
+            .ok_or(missing)?,
+    };
     let modules_dir = find_modules(dir, &release);
     if modules_dir.is_none() && config.has("CONFIG_MODULES") {
         return Err(KernelError::Missing {
@@ -65,7 +73,7 @@ fn find_config(dir: &Path, release: &str) -> Result<PathBuf, KernelError> {
     ];
     places.iter().map(|place| dir.join(place)).find(|path| path.is_file()).ok_or_else(|| {
         let what = format!(
-            "kernel configuration: looked for {}; without it nobody knows which initrd the kernel can unpack",
+            "kernel configuration: looked for {}, and in the kernel itself; without it nobody knows which initrd the kernel can unpack",
             places.join(", ")
         );
         KernelError::Missing { path: dir.to_owned(), what }
