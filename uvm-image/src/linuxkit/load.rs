@@ -44,7 +44,7 @@ pub enum LoadError {
         /// Where it is named.
         at: Spot,
         /// Why.
-        source: PackageError,
+        source: Box<PackageError>,
     },
     /// A number is out of its range.
     #[error("the description has a value that is out of range")]
@@ -85,7 +85,7 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, LoadError> {
         places.add(&name, node.clone(), &all);
         let mut value = node.clone().into_json();
         package::expand(&mut value, path.parent().unwrap_or(Path::new("")))
-            .map_err(|at| LoadError::Package { at: spot(&name, &node, &at.key).1, source: *at.error })?;
+            .map_err(|at| LoadError::Package { at: spot(&name, &node, &at.key).1, source: at.error })?;
         if let Value::Object(map) = value {
             merge(&mut all, map);
         }
