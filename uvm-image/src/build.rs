@@ -133,6 +133,7 @@ pub fn default(options: &Options, cache: &Cache) -> Result<Report, BuildError> {
     let source_name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     let versions = versions::text(&kernel, &agent, &source_name, options.debug);
     let mut report = report(&kernel, &agent, busybox.as_ref(), &files);
+    report.warnings.extend(options.write.unused());
     let parts = if options.sbom {
         report.warnings.extend(write::unlisted(Some(&agent)));
         Some(parts(&source, &kernel, &agent, busybox.as_ref(), options)?)

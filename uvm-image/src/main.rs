@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         process::exit(INTERRUPTED);
     });
     if let Err(error) = handler {
-        eprintln!("uvm-build: cannot wait for signals: {error}");
+        cli::output::tell(format_args!("cannot wait for signals: {error}"));
         return ExitCode::FAILURE;
     }
     let result = cli.run(&unfinished);
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("uvm-build: {error:#}");
+            cli::output::tell(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -136,7 +136,9 @@ impl Task {
         match &*self.sink {
             Sink::Nothing => {}
             Sink::Bar(bar) => bar.println(line),
-            Sink::Plain(_) => eprintln!("{line}"),
+            Sink::Plain(_) => {
+                let _ = writeln!(io::stderr(), "{line}");
+            }
             Sink::Json(task) => task.lock().unwrap_or_else(PoisonError::into_inner).say(line),
         }
     }

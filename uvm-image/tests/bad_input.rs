@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use lcow_oci::Compression;
 use lcow_oci::build::{ImageBuilder, LayerBuilder};
@@ -247,4 +247,54 @@ fn a_full_or_read_only_file_system_is_said_and_nothing_stays_there() {
     ] {
         assert!(said.contains(expected), "{expected:?} is not in: {said}");
     }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_said_without_a_panic() {
+    let bench = Bench::new();
+    for (words, to, status) in [
+        (&["completions", "bash"][..], "/dev/full", 1),
+        (&["kernel", "config"], "/dev/full", 1),
+        (&["build", "ok.yml", "--dry-run"], "/dev/full", 1),
+        (&["cache", "ls"], "/dev/full", 1),
+        (&["completions", "bash"], "closed", 0),
+        (&["kernel", "config"], "closed", 0),
+        (&["cache", "ls"], "closed", 0),
+    ] {
+        let mut command = uvm_build(bench.path());
+        command.args(words).stderr(Stdio::piped());
+        let child = if to == "closed" {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            command.stdout(writer).spawn().unwrap()
+        } else {
+            command.stdout(fs::File::create(to).unwrap()).spawn().unwrap()
+        };
+        drop(command);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{words:?} > {to}: {said}");
+        assert!(!said.contains("panicked"), "{words:?} > {to}: {said}");
+        assert_eq!(said.contains("No space left"), status == 1, "{words:?} > {to}: {said}");
+    }
+    let full = fs::File::create("/dev/full").unwrap();
+    let status =
+        uvm_build(bench.path()).args(["build", "ok.yml", "-f", "tar"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn options_that_nothing_makes_use_of_are_said_to_do_nothing() {
+    let bench = Bench::new();
+    let output = bench.run(&["build", "ok.yml", "-f", "tar", "--verity", "--append", "quiet"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("warning: --verity does nothing") && said.contains("warning: --append does nothing"),
+        "{said}"
+    );
+    fs::create_dir(bench.path().join("pages")).unwrap();
+    assert!(bench.run(&["man", "pages"]).status.success());
+    let page = fs::read_to_string(bench.path().join("pages/uvm-build-build.1")).unwrap();
+    assert!(page.contains("uvm") && !page.contains("uvm\\-image") && !page.contains("uvm-image"), "{page}");
 }

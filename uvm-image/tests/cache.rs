@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use lcow_oci::Compression;
-use lcow_oci::build::{ImageBuilder, LayerBuilder};
+use lcow_oci::build::{ImageBuilder, LayerBuilder, write_layout};
 use serde_json::Value;
 use support::uvm_build;
 
@@ -198,4 +198,27 @@ fn an_interrupted_import_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &import.id().to_string()]).status().unwrap().success());
     assert_eq!(import.wait().unwrap().code(), Some(130));
     assert_eq!(kept(), ["images"]);
+}
+
+#[test]
+fn images_for_other_machines_are_left_out_and_named() {
+    let bench = Bench::new();
+    let image = |name: &str, platform: &str| {
+        let mut layer = LayerBuilder::new();
+        layer.file("f", 0o644, name.as_bytes());
+        let image = ImageBuilder::new(name.parse().unwrap()).platform(platform.parse().unwrap());
+        image.layer(layer, Compression::Gzip)
+    };
+    let both = vec![image("me/arm:1", "linux/arm64"), image("me/amd:1", "linux/amd64")];
+    write_layout(&bench.path().join("both"), both).unwrap();
+    let output = bench.cache(&["import", "both"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "docker.io/me/amd:1\n");
+    assert_eq!(
+        text(&output.stderr),
+        "uvm-build: left out: me/arm:1 is not for linux/amd64, only for linux/arm64\n"
+    );
+    assert_eq!(bench.names(), ["docker.io/me/amd:1"]);
+    write_layout(&bench.path().join("arm"), vec![image("me/arm:1", "linux/arm64")]).unwrap();
+    bench.refused(&["import", "arm"], "me/arm:1 is not for linux/amd64");
 }

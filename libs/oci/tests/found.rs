@@ -27,7 +27,7 @@ fn one_image_is_found_in_a_cache_that_has_many() {
         let only = Some(name.parse().expect("reference"));
         load(&store, &cache, &Options { only, ..Options::default() })
     };
-    assert_eq!(find("app:1").expect("found").len(), 1);
+    assert_eq!(find("app:1").expect("found").names.len(), 1);
     assert_eq!(store.list().expect("list").len(), 1);
     let error = find("app:2").expect_err("windows").to_string();
     assert!(error.contains("only for windows/"), "{error}");

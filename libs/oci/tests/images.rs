@@ -31,7 +31,7 @@ impl Bench {
 
     fn load_with(&self, name: &str, options: &Options) -> Result<Vec<String>, LoadError> {
         let loaded = load(&self.store, &self.path(name), options)?;
-        Ok(loaded.iter().map(ToString::to_string).collect())
+        Ok(loaded.names.iter().map(ToString::to_string).collect())
     }
 
     /// Files in the store besides locks: what an error must not leave behind.

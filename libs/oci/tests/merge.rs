@@ -226,6 +226,46 @@ fn links_outlive_the_name_that_their_data_came_with() {
     }
 }
 
+/// What GNU tar makes of each layer by itself, the upper's names instead of the lower's unless both are directories.
+#[test]
+fn directories_without_entries_hide_what_is_none_in_lower_layers() {
+    let directory = tempfile::tempdir().expect("directory");
+    let mut low = LayerBuilder::new();
+    low.directory("usr", 0o755).directory("usr/lib", 0o755).file("usr/lib/a", 0o644, b"a");
+    low.symlink("lib", "usr/lib").symlink("out", "/../../etc").file("x", 0o644, b"x").hard_link("y", "x");
+    let mut middle = LayerBuilder::new();
+    middle.file("lib/b", 0o644, b"b").file("x/deep/b", 0o644, b"b").file("out/passwd", 0o644, b"p");
+    let mut top = LayerBuilder::new();
+    // A layer's own link is followed by tar.
+    top.symlink("own", "usr").file("own/c", 0o644, b"c");
+    let (store, image) = load(directory.path(), vec![low, middle, top]);
+    let disk = directory.path().join("disk");
+    let merged = store.merged(&image).expect("merged");
+    layer::convert(merged, fs::File::create(&disk).expect("file"), &layer::Options::default())
+        .expect("converted");
+    let tree = disk_tree(&disk, &directory.path().join("dump"));
+    let shown: Vec<String> =
+        tree.iter().map(|(name, (shown, links))| format!("{name} {shown} {links}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "lib directory 0",
+            "lib/b [98] 1",
+            "out directory 0",
+            "out/passwd [112] 1",
+            "own -> usr 1",
+            "usr directory 0",
+            "usr/c [99] 1",
+            "usr/lib directory 0",
+            "usr/lib/a [97] 1",
+            "x directory 0",
+            "x/deep directory 0",
+            "x/deep/b [98] 1",
+            "y [120] 1",
+        ]
+    );
+}
+
 #[test]
 fn a_damaged_layer_is_noticed_at_the_end() {
     let directory = tempfile::tempdir().expect("directory");

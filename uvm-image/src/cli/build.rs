@@ -18,6 +18,7 @@ use uvm_image::linuxkit::{files, load};
 
 use super::foreign::Foreign;
 use super::making::{Making, print};
+use super::output::say;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -87,8 +88,8 @@ impl Build {
         self.foreign.refuse()?;
         let loaded = load::load(&self.files)?;
         if self.dry_run {
-            print!("{}", files::yaml(&loaded.document)?);
-            return Ok(());
+            let text = files::yaml(&loaded.document)?;
+            return say(|out| write!(out, "{text}"));
         }
         let scratch = unfinished
             .directory("uvm-build-", &env::temp_dir())

@@ -16,6 +16,8 @@ use uvm_image::interrupt::Unfinished;
 use uvm_image::kernel::build::{BuildError, Kept, Kernels};
 use uvm_image::report::size;
 
+use super::output::{say, tell};
+
 const EXAMPLES: &str = "\
 Examples:
   uvm-build cache ls                                 images and kernels, with their sizes
@@ -111,30 +113,29 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
     let kernels = cache.kernels().kept()?;
     for image in damaged {
         let error = anyhow::Error::from(image.error);
-        eprintln!("uvm-build: {} is damaged: {error:#}", image.reference.familiar());
+        tell(format_args!("{} is damaged: {error:#}", image.reference.familiar()));
     }
-    let mut out = io::stdout().lock();
     if as_json {
         let images: Vec<_> = images.iter().map(image_object).collect();
         let kernels: Vec<_> = kernels.iter().map(kernel_object).collect();
         let document = json!({ "directory": cache.dir(), "images": images, "kernels": kernels });
-        writeln!(out, "{document:#}")?;
-        return Ok(());
+        return say(|out| writeln!(out, "{document:#}"));
     }
-    let mut rows = vec![["IMAGE", "PLATFORM", "SIZE"].map(str::to_owned)];
-    rows.extend(
+    let mut image_rows = vec![["IMAGE", "PLATFORM", "SIZE"].map(str::to_owned)];
+    image_rows.extend(
         images.iter().map(|image| [image.reference.familiar(), image.platform.to_string(), size(image.size)]),
     );
-    table(&mut out, &rows)?;
-    writeln!(out)?;
-    let mut rows = vec![["KERNEL", "VERSION", "SIZE"].map(str::to_owned)];
-    rows.extend(kernels.iter().map(|kernel| {
+    let mut kernel_rows = vec![["KERNEL", "VERSION", "SIZE"].map(str::to_owned)];
+    kernel_rows.extend(kernels.iter().map(|kernel| {
         let release = kernel.release.clone().unwrap_or_else(|| "(damaged)".to_owned());
         let used = if kernel.chosen { "" } else { " (not used any more)" };
         [kernel.key.clone(), release, size(kernel.bytes) + used]
     }));
-    table(&mut out, &rows)?;
-    Ok(())
+    say(|out| {
+        table(out, &image_rows)?;
+        writeln!(out)?;
+        table(out, &kernel_rows)
+    })
 }
 
 fn image_object(image: &Summary) -> serde_json::Value {
@@ -152,7 +153,7 @@ fn kernel_object(kernel: &Kept) -> serde_json::Value {
 }
 
 /// Columns as wide as their widest cell.
-fn table(out: &mut impl Write, rows: &[[String; 3]]) -> io::Result<()> {
+fn table(out: &mut dyn Write, rows: &[[String; 3]]) -> io::Result<()> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (first, second) = (width(0), width(1));
     rows.iter().try_for_each(|[a, b, c]| writeln!(out, "{a:<first$}  {b:<second$}  {c}"))
@@ -176,10 +177,11 @@ fn import(cache: &Cache, args: &Import, unfinished: &Unfinished) -> Result<()> {
     } else {
         load::load(&store, &args.from, &options)
     };
-    for name in loaded? {
-        println!("{name}");
+    let loaded = loaded?;
+    for skipped in loaded.skipped {
+        tell(format_args!("left out: {skipped}"));
     }
-    Ok(())
+    say(|out| loaded.names.iter().try_for_each(|name| writeln!(out, "{name}")))
 }
 
 fn export(cache: &Cache, args: &Export, unfinished: &Unfinished) -> Result<()> {
@@ -212,10 +214,10 @@ fn remove(cache: &Cache, names: &[String]) -> Result<()> {
     let mut failures = 0;
     for name in names {
         match remove_one(cache, &store, name) {
-            Ok(removed) => println!("{removed}"),
+            Ok(removed) => say(|out| writeln!(out, "{removed}"))?,
             Err(error) => {
                 failures += 1;
-                eprintln!("uvm-build: {error:#}");
+                tell(format_args!("{error:#}"));
             }
         }
     }
@@ -260,11 +262,11 @@ fn clean(cache: &Cache, all: bool) -> Result<()> {
     }
     let freed = if all { store.collect_all_garbage()? } else { store.collect_garbage()? };
     if freed.is_none() {
-        eprintln!("uvm-build: images are in use just now; what they do not need goes the next time");
+        tell("images are in use just now; what they do not need goes the next time");
     }
     let (kernels, kernel_bytes) = match clean_kernels(&kernels, all) {
         Err(error @ BuildError::Busy { .. }) => {
-            eprintln!("uvm-build: {error}");
+            tell(error);
             (0, 0)
         }
         cleaned => cleaned?,
@@ -274,8 +276,7 @@ fn clean(cache: &Cache, all: bool) -> Result<()> {
     let attested = cache.attested()?.retain(&digests)?;
     let Freed { files, bytes } = freed.unwrap_or_default();
     let bytes = size(bytes + kernel_bytes + selections + attested);
-    println!("removed: {kernels} kernels, {files} files of images; {bytes} are free again");
-    Ok(())
+    say(|out| writeln!(out, "removed: {kernels} kernels, {files} files of images; {bytes} are free again"))
 }
 
 /// Kernels that went, and bytes.

@@ -1,5 +1,6 @@
 //! `uvm-build kernel`.
 
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use uvm_image::kernel::fragment::{self, LCOW_CONFIG, Setting};
 use uvm_image::kernel::{self, source};
 
 use super::making::Shown;
+use super::output::{say, tell};
 
 /// The tailored kernel: build it, explain its configuration, check any kernel against it.
 #[derive(Debug, Subcommand)]
@@ -77,12 +79,12 @@ impl Build {
         let known = source::known();
         let built = Cache::of_user()?.kernels().build(&options, &known)?;
         if known.iter().all(|known| known.sha256 != built.source_sha256) {
-            eprintln!(
-                "uvm-build: warning: this source has not been tried; for kernel/sources.toml: sha256 = \"{}\"",
+            tell(format_args!(
+                "warning: this source has not been tried; for kernel/sources.toml: sha256 = \"{}\"",
                 built.source_sha256
-            );
+            ));
         }
-        println!("{}", built.dir.display());
+        say(|out| writeln!(out, "{}", built.dir.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -97,22 +99,26 @@ pub(crate) struct Config {
 impl Config {
     fn run(self) -> Result<ExitCode> {
         if self.options.is_empty() {
-            print!("{LCOW_CONFIG}");
+            say(|out| write!(out, "{LCOW_CONFIG}"))?;
             return Ok(ExitCode::SUCCESS);
         }
         let settings = fragment::tailored();
+        let mut lines = Vec::new();
         for name in &self.options {
             let option = format!("CONFIG_{}", name.trim_start_matches("CONFIG_").to_uppercase());
             match settings.iter().find(|setting| setting.option == option) {
                 Some(Setting { value: Some(value), level, reason, .. }) => {
-                    println!("{option}={value} ({level}): {reason}");
+                    lines.push(format!("{option}={value} ({level}): {reason}"));
                 }
-                Some(Setting { level, reason, .. }) => println!("{option} is not set ({level}): {reason}"),
+                Some(Setting { level, reason, .. }) => {
+                    lines.push(format!("{option} is not set ({level}): {reason}"));
+                }
                 None => bail!(
                     "kernel/lcow.config does not mention {option}: it has the kernel's own default, or is off"
                 ),
             }
         }
+        say(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -139,7 +145,7 @@ impl Check {
         let strictness = if self.tailored { Strictness::Tailored } else { Strictness::Any };
         let settings = fragment::tailored();
         let findings = check::check(&config, &settings, strictness);
-        print(&findings);
+        say(|out| print(&findings, out))?;
         Ok(if findings.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -152,23 +158,24 @@ impl Path {
     #[expect(clippy::unused_self, reason = "as the other commands")]
     fn run(self) -> Result<ExitCode> {
         let Some(dir) = Cache::of_user()?.kernels().newest() else { return Ok(ExitCode::FAILURE) };
-        println!("{}", dir.display());
+        say(|out| writeln!(out, "{}", dir.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn print(findings: &Findings<'_>) {
+fn print(findings: &Findings<'_>, out: &mut dyn Write) -> io::Result<()> {
     for finding in &findings.differences {
-        println!("{finding}");
+        writeln!(out, "{finding}")?;
     }
     if !findings.modules.is_empty() {
         let names: Vec<_> = findings.modules.iter().map(|setting| setting.option).collect();
-        println!(
+        writeln!(
+            out,
             "modules   {} options: they need their modules in the image: {}",
             names.len(),
             names.join(" ")
-        );
+        )?;
     }
     let verdict = if findings.is_usable() { "a utility VM can use it" } else { "no utility VM can use it" };
-    println!("{} options checked, {} differ: {verdict}", findings.checked, findings.differences.len());
+    writeln!(out, "{} options checked, {} differ: {verdict}", findings.checked, findings.differences.len())
 }

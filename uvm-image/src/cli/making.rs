@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,7 @@ use uvm_image::progress::{Progress, Style};
 use uvm_image::report::Report;
 
 use super::beside::or_beside;
+use super::output::tell;
 
 /// How work that takes long is shown.
 #[derive(Debug, Args)]
@@ -91,9 +93,10 @@ impl Making {
 /// Says what was made.
 pub(super) fn print(report: &Report) {
     for warning in &report.warnings {
-        eprintln!("uvm-build: warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
-    eprint!("{report}");
+    // When it cannot be written there is nobody left to tell.
+    let _ = write!(io::stderr().lock(), "{report}");
 }
 
 /// The time that reproducible builds give to what they make (reproducible-builds.org, `SOURCE_DATE_EPOCH`).

@@ -22,7 +22,7 @@ use uvm_image::interrupt::Unfinished;
 
 /// Makes boot files for utility VMs: a kernel and an initrd with the guest agent.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "uvm-build", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -51,10 +51,7 @@ impl Cli {
             Command::Cache(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Check(command) => command.run(unfinished),
             Command::Inspect(command) => command.run(),
-            Command::Completions(command) => {
-                command.run();
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Completions(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Man(command) => command.run().map(|()| ExitCode::SUCCESS),
             Command::Install(command) => command.run(unfinished).map(|()| ExitCode::SUCCESS),
             Command::Disk(command) => command.run().map(|()| ExitCode::SUCCESS),

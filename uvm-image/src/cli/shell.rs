@@ -1,12 +1,13 @@
 //! `uvm-build completions` and `uvm-build man`.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+
+use super::output::say;
 
 /// Print a shell's completions.
 ///
@@ -18,8 +19,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) {
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "uvm-build", &mut io::stdout());
+    pub(crate) fn run(self) -> Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::Cli::command(), "uvm-build", &mut script);
+        say(|out| out.write_all(&script))
     }
 }
 

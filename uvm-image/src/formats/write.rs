@@ -47,6 +47,21 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Options that none of the formats makes use of, in words for the user.
+    pub fn unused(&self) -> Vec<String> {
+        let has = |wanted: &[Format]| wanted.iter().any(|format| self.formats.contains(format));
+        let verity = "--verity does nothing here: only the format rootfs-vhd has its blocks checked by hash";
+        let append =
+            "--append does nothing here: only the formats uvm-vhdx and unified-efi have a command line";
+        let unused = [
+            (self.verity && !has(&[Format::RootfsVhd]), verity),
+            (!self.append.is_empty() && !has(&[Format::UvmVhdx, Format::UnifiedEfi]), append),
+        ];
+        unused.into_iter().filter(|(unused, _)| *unused).map(|(_, text)| text.to_owned()).collect()
+    }
+}
+
 /// Why a format cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {

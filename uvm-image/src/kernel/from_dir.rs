@@ -3,16 +3,35 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::bzimage;
 use super::config::KernelConfig;
 use super::{Body, KernelError, KernelPackage, image_release, modinfos, module_path};
 use crate::debian_version;
 use crate::modules::builtin::Builtin;
 
-pub(super) fn read(dir: &Path) -> Result<KernelPackage, KernelError> {
+/// The configuration of the kernel in `dir`, which needs no modules for that.
+pub(super) fn configuration(dir: &Path) -> Result<KernelConfig, KernelError> {
+    kernel(dir).map(|(_, _, config)| config)
+}
+
+/// The kernel's image, release and configuration.
+fn kernel(dir: &Path) -> Result<(Vec<u8>, String, KernelConfig), KernelError> {
     let image_path = find_image(dir)?;
     let image = read_file(&image_path)?;
     let release = image_release(&image_path.display().to_string(), &image)?;
-    let config = KernelConfig::parse(&String::from_utf8_lossy(&read_file(&find_config(dir, &release)?)?));
+    let config = match find_config(dir, &release) {
+        Ok(path) => KernelConfig::parse(&String::from_utf8_lossy(&read_file(&path)?)),
+        // The image may carry its own; one that cannot be unpacked does not.
+        Err(missing) => bzimage::extract(&image)
+            .ok()
+            .and_then(|vmlinux| KernelConfig::embedded(&vmlinux.bytes))
+            .ok_or(missing)?,
+    };
+    Ok((image, release, config))
+}
+
+pub(super) fn read(dir: &Path) -> Result<KernelPackage, KernelError> {
+    let (image, release, config) = kernel(dir)?;
     let modules_dir = find_modules(dir, &release);
     if modules_dir.is_none() && config.has("CONFIG_MODULES") {
         return Err(KernelError::Missing {
@@ -65,7 +84,7 @@ fn find_config(dir: &Path, release: &str) -> Result<PathBuf, KernelError> {
     ];
     places.iter().map(|place| dir.join(place)).find(|path| path.is_file()).ok_or_else(|| {
         let what = format!(
-            "kernel configuration: looked for {}; without it nobody knows which initrd the kernel can unpack",
+            "kernel configuration: looked for {}, and in the kernel itself; without it nobody knows which initrd the kernel can unpack",
             places.join(", ")
         );
         KernelError::Missing { path: dir.to_owned(), what }
@@ -146,6 +165,22 @@ mod tests {
         let image = testing::xz_bzimage("6.12.1", &testing::vmlinux(true));
         let dir = tree(&[("bzImage", &image), (".config", b"CONFIG_RD_LZ4=y\n")]);
         assert!(read(dir.path()).unwrap().modules.is_empty());
+    }
+
+    #[test]
+    fn a_kernel_may_carry_its_configuration() {
+        let mut vmlinux = testing::vmlinux(true);
+        vmlinux.extend_from_slice(b"IKCFG_ST");
+        vmlinux.extend(testing::gzip(b"CONFIG_RD_LZ4=y\n"));
+        let image = testing::xz_bzimage("6.12.1", &vmlinux);
+        let dir = tree(&[("kernel", &image)]);
+        assert!(read(dir.path()).unwrap().config.has("CONFIG_RD_LZ4"));
+        let beside = tree(&[("kernel", &image), ("config", b"CONFIG_MODULES=y\n")]);
+        let config = configuration(beside.path()).unwrap();
+        assert!(
+            config.has("CONFIG_MODULES") && !config.has("CONFIG_RD_LZ4"),
+            "the file counts, without modules"
+        );
     }
 
     #[test]

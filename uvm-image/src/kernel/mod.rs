@@ -155,7 +155,7 @@ pub fn from_dir(dir: &std::path::Path) -> Result<KernelPackage, KernelError> {
 /// with temporary space in `scratch`.
 pub fn configuration(path: &std::path::Path, scratch: &std::path::Path) -> Result<KernelConfig, KernelError> {
     if path.is_dir() {
-        return Ok(from_dir(path)?.config);
+        return from_dir::configuration(path);
     }
     if path.extension().is_some_and(|extension| extension == "deb") {
         return Ok(from_deb(path, scratch)?.config);

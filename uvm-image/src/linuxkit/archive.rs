@@ -9,26 +9,26 @@ use lcow_disk::tar::{Entry, Writer};
 /// What is in `directory` as a tar in a temporary file, at its beginning.
 pub(super) fn archive_of(directory: &Path) -> io::Result<File> {
     let mut archive = Writer::new(io::BufWriter::with_capacity(1 << 20, tempfile::tempfile()?));
-    add_directory(directory, "", &mut archive)?;
+    add_directory(directory, b"", &mut archive)?;
     let mut file = archive.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     Ok(file)
 }
 
 /// Adds what is in `directory` as `prefix/…`, sorted by name; everything belongs to root.
-fn add_directory(directory: &Path, prefix: &str, archive: &mut Writer<impl io::Write>) -> io::Result<()> {
+fn add_directory(directory: &Path, prefix: &[u8], archive: &mut Writer<impl io::Write>) -> io::Result<()> {
     let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let name = [prefix, entry.file_name().as_encoded_bytes()].concat();
         let metadata = fs::symlink_metadata(entry.path())?;
         let mode = mode_of(&metadata);
         if metadata.is_symlink() {
             let target = fs::read_link(entry.path())?;
-            archive.append(&Entry::symlink(name, target.to_string_lossy().as_bytes()), io::empty())?;
+            archive.append(&Entry::symlink(name, target.as_os_str().as_encoded_bytes()), io::empty())?;
         } else if metadata.is_dir() {
             archive.append(&Entry::directory(name.clone(), mode), io::empty())?;
-            add_directory(&entry.path(), &format!("{name}/"), archive)?;
+            add_directory(&entry.path(), &[&name[..], b"/"].concat(), archive)?;
         } else if metadata.is_file() {
             archive.append(&Entry::file(name, mode, metadata.len()), File::open(entry.path())?)?;
         } else {

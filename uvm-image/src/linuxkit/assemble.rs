@@ -6,16 +6,17 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config::Item;
-use super::container::{Container, ContainerError, LABEL_NAME};
+use super::config::Description;
+use super::container::ContainerError;
 use super::files::{self, FileError};
 use super::ids::Ids;
 use super::images::{Found, ImageError, Images};
 use super::kernel::{KernelError, KernelFiles};
 use super::load::Loaded;
-use super::mounts::Volumes;
+use super::places::{Key, Spot};
+use super::ready::{self, Ready, image_of};
 use super::runtime::{Root, runtime};
-use super::spec::{self, SpecError};
+use super::spec::SpecError;
 use super::stream::{Origin, Stream};
 use super::unpack::{Resolver, Unpack, UnpackError};
 use super::volumes::{self, VolumeError};
@@ -24,6 +25,14 @@ use crate::sbom::{self, Part};
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
+    /// Something of the description or of a label.
+    #[error("{at}")]
+    At {
+        /// Where it stands.
+        at: Spot,
+        /// What is wrong.
+        source: Box<AssembleError>,
+    },
     /// An image is not to be had.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -55,6 +64,14 @@ pub enum AssembleError {
     Write(#[from] io::Error),
 }
 
+impl AssembleError {
+    /// The same with the place of what is wrong.
+    #[must_use]
+    pub(super) fn at(self, at: Spot) -> Self {
+        Self::At { at, source: Box::new(self) }
+    }
+}
+
 /// A description with all its images.
 pub struct Assembly {
     /// The description.
@@ -63,7 +80,7 @@ pub struct Assembly {
     pub kernel: Option<KernelFiles>,
     images: BTreeMap<String, Found>,
     ids: Ids,
-    volumes: Volumes,
+    containers: Vec<Ready>,
 }
 
 /// What goes into a stream besides the images.
@@ -82,33 +99,41 @@ pub struct Wanted {
 const DOCKERFILE: &str = "FROM scratch\nCOPY . ./\nENTRYPOINT [\"/bin/rc.init\"]\n";
 
 impl Assembly {
-    /// Gets all images that `loaded` names.
+    /// Gets all images that `loaded` names, and refuses what cannot be made.
     pub fn new(loaded: Loaded, from: &Images) -> Result<Self, AssembleError> {
         let description = &loaded.description;
+        let get = |key: &Key, name: &str| {
+            from.get(name).map_err(|error| AssembleError::from(error).at(loaded.places.of(key)))
+        };
         let mut images = BTreeMap::new();
-        let items = description.onboot.iter().chain(&description.onshutdown).chain(&description.services);
-        let names = description.init.iter().map(String::as_str);
-        let names = names
-            .chain(items.map(image_of))
-            .chain(description.volumes.iter().filter_map(|v| v.image.as_deref()));
-        for name in names {
+        for (key, name) in named(description) {
             if !images.contains_key(name) {
-                images.insert(name.to_owned(), from.get(name)?);
+                images.insert(name.to_owned(), get(&key, name)?);
             }
         }
-        let kernel = match description.kernel.as_ref() {
-            Some(kernel) => match &kernel.image {
-                Some(image) => Some(KernelFiles::read(kernel, &from.get(image)?)?),
-                None => None,
-            },
-            None => None,
-        };
+        let key = Key::new(&[&"kernel", &"image"]);
+        let named = description.kernel.as_ref().and_then(|kernel| Some((kernel, kernel.image.as_ref()?)));
+        let kernel = named.map(|(kernel, image)| {
+            let read = KernelFiles::read(kernel, &get(&key, image)?);
+            read.map_err(|error| AssembleError::from(error).at(loaded.places.of(&key)))
+        });
+        let kernel = kernel.transpose()?;
         let ids = Ids::of(description);
-        let volumes = description.volumes.iter().map(|v| (v.name.clone(), v.readonly)).collect();
-        for volume in &description.volumes {
-            volumes::check(volume, &from.platform)?;
+        for (at, volume) in description.volumes.iter().enumerate() {
+            volumes::check(volume, &from.platform).map_err(|fault| {
+                let key = Key::new(&[&"volumes", &at]).below(&fault.key);
+                AssembleError::from(*fault.error).at(loaded.places.of(&key))
+            })?;
         }
-        Ok(Self { loaded, kernel, images, ids, volumes })
+        for (at, file) in description.files.iter().enumerate() {
+            files::check(file, &ids).map_err(|fault| {
+                let key = Key::new(&[&"files", &at]).below(&fault.key);
+                AssembleError::from(*fault.error).at(loaded.places.of(&key))
+            })?;
+        }
+        let volumes = description.volumes.iter().map(|v| (v.name.clone(), v.readonly)).collect();
+        let containers = ready::all(&loaded, &|name| &images[name], &ids, &volumes)?;
+        Ok(Self { loaded, kernel, images, ids, containers })
     }
 
     /// All images, each once, that of the kernel first.
@@ -134,22 +159,14 @@ impl Assembly {
             volumes::add(at, volume, image, out)?;
         }
         let mut seen = BTreeMap::new();
-        let description = &self.loaded.description;
-        let lists = [
-            ("onboot", &description.onboot, true),
-            ("onshutdown", &description.onshutdown, true),
-            ("services", &description.services, false),
-        ];
-        for (list, items, numbered) in lists {
-            for (at, item) in items.iter().enumerate() {
-                let name = item["name"].as_str().unwrap_or_default();
-                let name = if numbered { format!("{at:03}-{name}") } else { name.to_owned() };
-                let path = format!("containers/{list}/{name}");
-                self.container(&Origin::new(image_of(item), list, at), item, &path, &mut seen, out)?;
-            }
+        for ready in &self.containers {
+            self.container(ready, &mut seen, out)?;
         }
-        for (at, file) in description.files.iter().enumerate() {
-            files::add(at, file, &self.ids, &self.loaded.document, out)?;
+        for (at, file) in self.loaded.description.files.iter().enumerate() {
+            files::add(at, file, &self.ids, &self.loaded.document, out).map_err(|fault| {
+                let key = Key::new(&[&"files", &at]).below(&fault.key);
+                AssembleError::from(*fault.error).at(self.loaded.places.of(&key))
+            })?;
         }
         let origin = |name: &str| Origin { source: "linuxkit.files".to_owned(), location: name.to_owned() };
         if wanted.dockerfile {
@@ -178,7 +195,7 @@ impl Assembly {
             last = Some(origin);
         }
         if let Some(origin) = last.filter(|_| !packages.is_empty()) {
-            out.parents(&origin, "lib/apk/db/installed")?;
+            out.parents(&origin, b"lib/apk/db/installed")?;
             out.file(&origin, "lib/apk/db/installed", 0o644, &packages)?;
         }
         Ok(())
@@ -187,18 +204,13 @@ impl Assembly {
     /// A container's directory; `seen` has the place of each image's files.
     fn container(
         &self,
-        origin: &Origin,
-        item: &Item,
-        path: &str,
+        ready: &Ready,
         seen: &mut BTreeMap<String, String>,
         out: &mut Stream,
     ) -> Result<(), AssembleError> {
-        let found = &self.images[image_of(item)];
-        let container = Container::merged(item, found.label(LABEL_NAME))?;
-        let run = &found.image.config.config;
-        let fault = |source| AssembleError::Spec { name: container.name.clone(), source };
-        let config = spec::config(&container, run, &self.ids, &self.volumes).map_err(fault)?;
-        out.parents(origin, &format!("{path}/config.json"))?;
+        let Ready { origin, path, container, config } = ready;
+        let found = &self.images[&origin.source];
+        out.parents(origin, format!("{path}/config.json").as_bytes())?;
         let own = format!("{path}/{}", if container.readonly { "rootfs" } else { "lower" });
         let root = match seen.get(&found.name) {
             Some(other) => Root::Shared(other.clone()),
@@ -217,14 +229,30 @@ impl Assembly {
         if !container.readonly || root != Root::Own {
             out.directory(origin, &format!("{path}/rootfs"))?;
         }
-        out.file(origin, &format!("{path}/config.json"), 0o644, &pretty(&config))?;
-        let runtime = runtime(&container, path, &root);
+        out.file(origin, &format!("{path}/config.json"), 0o644, &pretty(config))?;
+        let runtime = runtime(container, path, &root);
         Ok(out.file(origin, &format!("{path}/runtime.json"), 0o644, &pretty(&runtime))?)
     }
 }
 
-fn image_of(item: &Item) -> &str {
-    item["image"].as_str().unwrap_or_default()
+/// The images of `description` but for the kernel's, and where each is named.
+fn named(description: &Description) -> impl Iterator<Item = (Key, &str)> {
+    let init = description.init.iter().enumerate();
+    let init = init.map(|(at, name)| (Key::new(&[&"init", &at]), name.as_str()));
+    let lists = [
+        ("onboot", &description.onboot),
+        ("onshutdown", &description.onshutdown),
+        ("services", &description.services),
+    ];
+    let items = lists.into_iter().flat_map(|(list, items)| {
+        let items = items.iter().enumerate();
+        items.map(move |(at, item)| (Key::new(&[&list, &at, &"image"]), image_of(item)))
+    });
+    let volumes =
+        description.volumes.iter().enumerate().filter_map(|(at, volume)| {
+            Some((Key::new(&[&"volumes", &at, &"image"]), volume.image.as_deref()?))
+        });
+    init.chain(items).chain(volumes)
 }
 
 /// JSON with LinuxKit's indentation.

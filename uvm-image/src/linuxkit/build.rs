@@ -132,6 +132,7 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
         .iter()
         .filter_map(|o| if let Output::Ours(format) = o { Some(*format) } else { None })
         .collect();
+    told.warnings.extend(write::Options { formats: ours.clone(), ..options.write.clone() }.unused());
     if !ours.is_empty() {
         product(&assembly, ours, options, &mut staging, &mut told)?;
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::places::At;
+
 /// A capability that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown capability: {0}")]
@@ -22,8 +24,8 @@ const ALL: &[&str] = &[
 ];
 
 /// The runtime's five sets for the capabilities `given` and the ambient ones.
-pub fn sets(given: &[String], ambient: &[String]) -> Result<Value, UnknownCapability> {
-    let (given, ambient) = (known(given)?, known(ambient)?);
+pub fn sets(given: &[String], ambient: &[String]) -> Result<Value, At<UnknownCapability>> {
+    let (given, ambient) = (known("capabilities", given)?, known("ambient", ambient)?);
     let both: BTreeSet<&str> = given.iter().chain(&ambient).copied().collect();
     // The kernel wants ambient ones to be inheritable and permitted.
     let both: Vec<&str> = ALL.iter().filter(|name| both.contains(**name)).copied().collect();
@@ -32,14 +34,17 @@ pub fn sets(given: &[String], ambient: &[String]) -> Result<Value, UnknownCapabi
     )
 }
 
-fn known(names: &[String]) -> Result<Vec<&'static str>, UnknownCapability> {
+fn known(key: &str, names: &[String]) -> Result<Vec<&'static str>, At<UnknownCapability>> {
     match names {
         [one] if one.eq_ignore_ascii_case("all") => return Ok(ALL.to_vec()),
         [one] if one.eq_ignore_ascii_case("none") => return Ok(Vec::new()),
         _ => {}
     }
-    let known = |name: &String| ALL.iter().find(|known| *known == name).copied();
-    names.iter().map(|name| known(name).ok_or_else(|| UnknownCapability(name.clone()))).collect()
+    let known = |(at, name): (usize, &String)| {
+        let found = ALL.iter().find(|known| *known == name).copied();
+        found.ok_or_else(|| At::new(&[&key, &at], UnknownCapability(name.clone())))
+    };
+    names.iter().enumerate().map(known).collect()
 }
 
 #[cfg(test)]

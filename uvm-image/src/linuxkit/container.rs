@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::{Id, Item};
+use super::json;
 use super::node::Node;
 use super::schema::LABEL;
 use super::validate::{Invalid, validate};
@@ -167,18 +168,21 @@ pub enum ContainerError {
 }
 
 impl Container {
-    /// The container of `item` on an image with the label `label`.
-    pub fn merged(item: &Item, label: Option<&str>) -> Result<Self, ContainerError> {
-        let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let label = label.map_or_else(|| Ok(Map::new()), |label| read_label(label, &text("image")))?;
+    /// The container of `item` on an image whose label says `label`.
+    pub fn of(item: &Item, label: Map<String, Value>) -> Result<Self, ContainerError> {
         let merged = Value::Object(merge(label, item));
-        serde_json::from_value(merged).map_err(|source| ContainerError::Range { name: text("name"), source })
+        serde_json::from_value(merged).map_err(|source| {
+            let name = item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            ContainerError::Range { name, source }
+        })
     }
 }
 
-fn read_label(label: &str, image: &str) -> Result<Map<String, Value>, ContainerError> {
-    let value: Value = serde_json::from_str(label)
-        .map_err(|source| ContainerError::Label { image: image.to_owned(), source })?;
+/// What the label `text` of `image` says; nothing if there is none.
+pub fn read_label(text: Option<&str>, image: &str) -> Result<Map<String, Value>, ContainerError> {
+    let Some(text) = text else { return Ok(Map::new()) };
+    let value =
+        json::parse(text).map_err(|source| ContainerError::Label { image: image.to_owned(), source })?;
     let name = format!("The {LABEL_NAME} label of {image}");
     validate(&name, &Node::of_json(value.clone()), &LABEL, "services.0")?;
     Ok(if let Value::Object(map) = value { map } else { Map::new() })
@@ -212,7 +216,8 @@ mod tests {
     use serde_json::json;
 
     fn merged(item: &Value, label: &Value) -> Container {
-        Container::merged(item.as_object().unwrap(), Some(&label.to_string())).unwrap()
+        let label = read_label(Some(&label.to_string()), "i").unwrap();
+        Container::of(item.as_object().unwrap(), label).unwrap()
     }
 
     #[test]
@@ -239,10 +244,8 @@ mod tests {
 
     #[test]
     fn labels_are_strict_too() {
-        let item = json!({"name": "n", "image": "i"});
-        let item = item.as_object().unwrap();
-        let error = Container::merged(item, Some(r#"{"name": "x"}"#)).unwrap_err().to_string();
+        let error = read_label(Some(r#"{"name": "x"}"#), "i").unwrap_err().to_string();
         assert!(error.starts_with("The org.mobyproject.config label of i is invalid:"), "{error}");
-        assert!(matches!(Container::merged(item, Some("{")), Err(ContainerError::Label { .. })));
+        assert!(matches!(read_label(Some("{"), "i"), Err(ContainerError::Label { .. })));
     }
 }

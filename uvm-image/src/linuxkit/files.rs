@@ -4,19 +4,24 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use lcow_disk::tar::{Entry, Kind};
+use lcow_disk::tar::Entry;
 use serde_json::Value;
 
 use super::config::File;
 use super::ids::{Ids, UnknownId};
+use super::paths;
+use super::places::At;
 use super::stream::{MADE, Origin, Stream};
 
 /// Why a file cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It has no path.
-    #[error("files.{0}: did not specify path for file")]
-    NoPath(usize),
+    #[error("did not specify path for file")]
+    NoPath,
+    /// It would be somewhere else.
+    #[error("the path {0:?} leads out of the root: it has .. or a NUL")]
+    Path(String),
     /// A directory has no contents.
     #[error("{0}: directory with contents not allowed")]
     DirectoryWithContents(String),
@@ -68,68 +73,88 @@ pub fn yaml(document: &Value) -> Result<String, FileError> {
     serde_saphyr::to_string(document).map_err(|error| FileError::Yaml(error.to_string()))
 }
 
-/// Writes `file`, number `at`, to `out`; `document` is the whole description.
-pub fn add(at: usize, file: &File, ids: &Ids, document: &Value, out: &mut Stream) -> Result<(), FileError> {
-    let path = file.path.strip_prefix('/').unwrap_or(&file.path);
-    if path.is_empty() {
-        return Err(FileError::NoPath(at));
-    }
-    let Some((mut entry, bytes)) = content(path, file, document)? else { return Ok(()) };
-    let origin = Origin::new("linuxkit.files", "files", at);
-    entry.mode = mode(path, file)?;
-    entry.uid = ids.number(file.uid.as_ref())?;
-    entry.gid = ids.number(file.gid.as_ref())?;
-    entry.mtime.seconds = MADE;
-    out.parents(&origin, path)?;
-    Ok(out.entry(&origin, entry, &bytes[..])?)
+/// Refuses what cannot be made of `file`, before anything takes time. Errors have their keys from the file on.
+pub fn check(file: &File, ids: &Ids) -> Result<(), At<FileError>> {
+    header(file, ids).map(drop)
 }
 
-/// What it is and what is in it; `None` if it is left out.
-fn content(path: &str, file: &File, document: &Value) -> Result<Option<(Entry, Vec<u8>)>, FileError> {
+/// Writes `file`, number `at`, to `out`; `document` is the whole description.
+pub fn add(
+    at: usize,
+    file: &File,
+    ids: &Ids,
+    document: &Value,
+    out: &mut Stream,
+) -> Result<(), At<FileError>> {
+    let mut entry = header(file, ids)?;
+    let path = paths::text(&entry.path);
+    let Some(bytes) = content(&path, file, document)? else { return Ok(()) };
+    entry.size = bytes.len() as u64;
+    let origin = Origin::new("linuxkit.files", "files", at);
+    let written = out.parents(&origin, &entry.path);
+    written.and_then(|()| out.entry(&origin, entry, &bytes[..])).map_err(|error| At::new(&[], error))
+}
+
+/// Everything of the entry but its content.
+fn header(file: &File, ids: &Ids) -> Result<Entry, At<FileError>> {
+    let path = paths::clean(file.path.as_bytes());
+    let path = path.map_err(|_| At::new(&[&"path"], FileError::Path(file.path.clone())))?;
+    if path.is_empty() {
+        return Err(At::new(&[&"path"], FileError::NoPath));
+    }
+    let shown = || paths::text(&path);
     let given = [&file.contents, &file.source, &file.symlink, &file.metadata];
-    let given = given.iter().filter(|one| one.is_some()).count();
-    if file.directory && given > 0 {
-        return Err(FileError::DirectoryWithContents(path.to_owned()));
-    }
-    if file.directory {
-        return Ok(Some((Entry::directory(path, 0), Vec::new())));
-    }
-    if given > 1 {
-        return Err(FileError::Several(path.to_owned()));
-    }
-    let bytes = if let Some(target) = &file.symlink {
-        return Ok(Some((Entry::symlink(path, target.as_str()), Vec::new())));
-    } else if let Some(text) = &file.contents {
-        text.clone().into_bytes()
-    } else if let Some(kind) = &file.metadata {
-        match kind.as_str() {
-            "yaml" => yaml(document)?.into_bytes(),
-            "json" => document.to_string().into_bytes(),
-            _ => return Err(FileError::Metadata { path: path.to_owned(), kind: kind.clone() }),
-        }
-    } else if let Some(from) = &file.source {
-        let from = match (from.strip_prefix("~/"), std::env::var_os("HOME")) {
-            (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-            _ => PathBuf::from(from),
-        };
-        match fs::read(&from) {
-            Ok(bytes) => bytes,
-            Err(_) if file.optional => return Ok(None),
-            Err(source) => return Err(FileError::Source { path: path.to_owned(), from, source }),
-        }
-    } else {
-        return Err(FileError::Nothing(path.to_owned()));
+    let fault = match (file.directory, given.iter().filter(|one| one.is_some()).count()) {
+        (true, 0) | (false, 1) => None,
+        (true, _) => Some(FileError::DirectoryWithContents(shown())),
+        (false, 0) => Some(FileError::Nothing(shown())),
+        (false, _) => Some(FileError::Several(shown())),
     };
-    Ok(Some((Entry::file(path, 0, bytes.len() as u64), bytes)))
+    if let Some(fault) = fault {
+        return Err(At::new(&[], fault));
+    }
+    let number = |key: &str, id| ids.number(id).map_err(|error| At::new(&[&key], error));
+    let (uid, gid) = (number("uid", file.uid.as_ref())?, number("gid", file.gid.as_ref())?);
+    let mode = mode(&shown(), file).map_err(|error| At::new(&[&"mode"], error))?;
+    if let Some(kind) = file.metadata.as_ref().filter(|kind| !matches!(kind.as_str(), "yaml" | "json")) {
+        return Err(At::new(&[&"metadata"], FileError::Metadata { path: shown(), kind: kind.clone() }));
+    }
+    let mut entry = match &file.symlink {
+        Some(target) => Entry::symlink(path, target.as_str()),
+        None if file.directory => Entry::directory(path, 0),
+        None => Entry::file(path, 0, 0),
+    };
+    (entry.mode, entry.uid, entry.gid, entry.mtime.seconds) = (mode, uid, gid, MADE);
+    Ok(entry)
+}
+
+/// What is in it; `None` if it is left out.
+fn content(path: &str, file: &File, document: &Value) -> Result<Option<Vec<u8>>, At<FileError>> {
+    if let Some(text) = &file.contents {
+        return Ok(Some(text.clone().into_bytes()));
+    }
+    if let Some(kind) = &file.metadata {
+        let text = if kind == "json" { Ok(document.to_string()) } else { yaml(document) };
+        return text.map(|text| Some(text.into_bytes())).map_err(|error| At::new(&[&"metadata"], error));
+    }
+    let Some(from) = &file.source else { return Ok(Some(Vec::new())) };
+    let from = match (from.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(from),
+    };
+    match fs::read(&from) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(_) if file.optional => Ok(None),
+        Err(source) => Err(At::new(&[&"source"], FileError::Source { path: path.to_owned(), from, source })),
+    }
 }
 
 fn mode(path: &str, file: &File) -> Result<u16, FileError> {
     let Some(text) = &file.mode else {
-        let kind = if file.symlink.is_some() { Kind::Symlink } else { Kind::File };
-        return Ok(match kind {
-            Kind::Symlink => 0o777,
-            _ if file.directory => 0o700,
-            _ => 0o600,
+        return Ok(match &file.symlink {
+            Some(_) => 0o777,
+            None if file.directory => 0o700,
+            None => 0o600,
         });
     };
     let mode = u16::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);

@@ -9,6 +9,7 @@ use lcow_disk::tar::{Entry, Kind, Reader, TarError};
 use super::config::Kernel;
 use super::flatten::flatten;
 use super::images::Found;
+use super::paths;
 use super::stream::{Origin, Stream};
 use super::unpack::UnpackError;
 use crate::kernel::bzimage::{self, BzImageError, Vmlinux};
@@ -69,7 +70,7 @@ impl KernelFiles {
     /// Takes from `found` what `kernel` names.
     pub fn read(kernel: &Kernel, found: &Found) -> Result<Self, KernelError> {
         let (mut binary, mut config, mut tar, mut ucode, mut mode) = (None, None, None, None, 0o644);
-        flatten(found, &mut |entry, layer| {
+        flatten(found, &|_| false, &mut |entry, layer| {
             let path = String::from_utf8_lossy(&entry.path).into_owned();
             if entry.kind != Kind::File {
                 return Ok(());
@@ -164,7 +165,7 @@ impl KernelFiles {
             tar.rewind()?;
             let mut reader = Reader::new(BufReader::with_capacity(1 << 20, tar));
             while let Some(mut entry) = reader.next_entry().map_err(fault)? {
-                clean(&mut entry);
+                clean(&mut entry, &self.image)?;
                 if !entry.path.is_empty() && wanted(&entry.path) {
                     out.entry(&origin, entry, Data(&mut reader))?;
                 }
@@ -183,21 +184,16 @@ pub fn is_diverted(path: &[u8]) -> bool {
     matches!(path, b"boot/cmdline" | b"boot/kernel" | b"boot/ucode.cpio")
 }
 
-/// Paths without `./` and slashes around them.
-fn clean(entry: &mut Entry) {
-    let trim = |path: &[u8]| {
-        let text = path.strip_prefix(b"./").unwrap_or(path);
-        let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
-        let start = text.iter().position(|byte| *byte != b'/').unwrap_or(end);
-        text[start.min(end)..end].to_vec()
+/// Makes paths relative to the root, and refuses those that leave it.
+fn clean(entry: &mut Entry, image: &str) -> Result<(), KernelError> {
+    let clean = |path: &[u8]| {
+        paths::clean(path).map_err(|_| UnpackError::Path { image: image.to_owned(), path: paths::text(path) })
     };
-    entry.path = trim(&entry.path);
-    if entry.path == b"." {
-        entry.path.clear();
-    }
+    entry.path = clean(&entry.path)?;
     if entry.kind == Kind::HardLink {
-        entry.link = trim(&entry.link);
+        entry.link = clean(&entry.link)?;
     }
+    Ok(())
 }
 
 fn bytes(reader: &mut Reader<impl Read>) -> Result<Vec<u8>, TarError> {

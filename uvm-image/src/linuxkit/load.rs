@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 
 use super::config::{Description, merge};
 use super::images::path_of;
+use super::names::{self, NameError};
 use super::node::{Malformed, Node};
 use super::package::{self, PackageError};
+use super::places::{Places, Spot, spot};
 use super::schema::DESCRIPTION;
 use super::validate::{Invalid, validate};
 
@@ -37,17 +39,24 @@ pub enum LoadError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// A package has no name.
-    #[error(transparent)]
-    Package(#[from] PackageError),
+    #[error("{at}")]
+    Package {
+        /// Where it is named.
+        at: Spot,
+        /// Why.
+        source: Box<PackageError>,
+    },
     /// A number is out of its range.
     #[error("the description has a value that is out of range")]
     Range(#[source] serde_json::Error),
-    /// Services are told apart by their names.
-    #[error("duplicate service name: {0}")]
-    DuplicateService(String),
-    /// So are volumes.
-    #[error("duplicate volume name: {0}")]
-    DuplicateVolume(String),
+    /// A container's or volume's name cannot be used.
+    #[error("{at}")]
+    Name {
+        /// Where it stands.
+        at: Spot,
+        /// Why.
+        source: NameError,
+    },
 }
 
 /// A description, and the document it was made of.
@@ -57,11 +66,14 @@ pub struct Loaded {
     pub description: Description,
     /// All files merged, images' names completed.
     pub document: Value,
+    /// Where its values stand.
+    pub places: Places,
 }
 
 /// Reads `files` (`-`: standard input) and merges them, the later over the earlier.
 pub fn load(files: &[PathBuf]) -> Result<Loaded, LoadError> {
     let mut all = Map::new();
+    let mut places = Places::default();
     for path in files {
         let name = path.display().to_string();
         if name.starts_with("http://") || name.starts_with("https://") {
@@ -70,8 +82,10 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, LoadError> {
         let text = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let node = Node::parse(&name, &text)?;
         validate(&name, &node, &DESCRIPTION, "")?;
-        let mut value = node.into_json();
-        package::expand(&mut value, path.parent().unwrap_or(Path::new("")))?;
+        places.add(&name, node.clone(), &all);
+        let mut value = node.clone().into_json();
+        package::expand(&mut value, path.parent().unwrap_or(Path::new("")))
+            .map_err(|at| LoadError::Package { at: spot(&name, &node, &at.key).1, source: at.error })?;
         if let Value::Object(map) = value {
             merge(&mut all, map);
         }
@@ -79,14 +93,8 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, LoadError> {
     complete(&mut all);
     let document = Value::Object(all);
     let description: Description = serde_json::from_value(document.clone()).map_err(LoadError::Range)?;
-    let services = description.services.iter().filter_map(|item| item["name"].as_str());
-    if let Some(name) = duplicate(services) {
-        return Err(LoadError::DuplicateService(name.to_owned()));
-    }
-    if let Some(name) = duplicate(description.volumes.iter().map(|volume| volume.name.as_str())) {
-        return Err(LoadError::DuplicateVolume(name.to_owned()));
-    }
-    Ok(Loaded { description, document })
+    names::check(&description).map_err(|at| LoadError::Name { at: places.of(&at.key), source: *at.error })?;
+    Ok(Loaded { description, document, places })
 }
 
 /// The name that outputs get if none is given: the last file's, without its ending.
@@ -102,12 +110,6 @@ fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut names = names;
-    names.find(|name| !seen.insert(*name))
 }
 
 /// Gives images their full names; what is none is complained about when it is used.
@@ -162,10 +164,10 @@ mod tests {
     fn only_services_and_volumes_have_names_of_their_own() {
         let twice = "[{name: a, image: x}, {name: a, image: y}]";
         assert!(load_text(&[&format!("onboot: {twice}")]).is_ok());
-        let error = load_text(&[&format!("services: {twice}")]).unwrap_err().to_string();
-        assert_eq!(error, "duplicate service name: a");
-        let error = load_text(&["volumes: [{name: v}]", "volumes: [{name: v}]"]).unwrap_err().to_string();
-        assert_eq!(error, "duplicate volume name: v");
+        let error = load_text(&[&format!("services: {twice}")]).unwrap_err();
+        assert!(matches!(error, LoadError::Name { source: NameError::DuplicateService(_), .. }), "{error}");
+        let error = load_text(&["volumes: [{name: v}]", "volumes: [{name: v}]"]).unwrap_err();
+        assert!(matches!(error, LoadError::Name { source: NameError::DuplicateVolume(_), .. }), "{error}");
     }
 
     #[test]

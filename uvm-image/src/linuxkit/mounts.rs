@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::container::{Container, Mount};
+use super::places::At;
 
 /// Why there are no mounts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum MountError {
     /// A bind without a destination.
     #[error("{0:?} is not a bind: SOURCE:DESTINATION[:OPTIONS] is wanted")]
     Bind(String),
+    /// A file system in memory without a destination.
+    #[error("{0:?} is no file system in memory: DESTINATION[:OPTIONS] is wanted")]
+    Tmpfs(String),
     /// Nothing says what to mount.
     #[error("mount for destination {0} is missing type")]
     Type(String),
@@ -63,7 +67,7 @@ const INFERRED: &[(&str, &str)] = &[
 ];
 
 /// All mounts of `container`, sorted by destination.
-pub fn all(container: &Container, volumes: &Volumes) -> Result<Vec<Value>, MountError> {
+pub fn all(container: &Container, volumes: &Volumes) -> Result<Vec<Value>, At<MountError>> {
     let mut mounts: BTreeMap<String, Mount> = BTreeMap::new();
     let mut add = |mount: Mount| mounts.insert(mount.destination.clone(), mount);
     for (kind, destination, options, follows_root) in USUAL {
@@ -73,15 +77,14 @@ pub fn all(container: &Container, volumes: &Volumes) -> Result<Vec<Value>, Mount
         }
         add(usual);
     }
-    for text in &container.tmpfs {
-        let (destination, options) = text.split_once(':').unwrap_or((text, ""));
-        add(mount("tmpfs", "tmpfs", destination, &words(options)));
+    for (at, text) in container.tmpfs.iter().enumerate() {
+        add(tmpfs(text).map_err(|error| At::new(&[&"tmpfs", &at], error))?);
     }
-    for text in &container.binds {
-        add(bind(text, container, volumes)?);
+    for (at, text) in container.binds.iter().enumerate() {
+        add(bind(text, container, volumes).map_err(|error| At::new(&[&"binds", &at], error))?);
     }
-    for given in &container.mounts {
-        add(complete(given, container, volumes)?);
+    for (at, given) in container.mounts.iter().enumerate() {
+        add(complete(given, container, volumes).map_err(|error| At::new(&[&"mounts", &at], error))?);
     }
     Ok(mounts.values().map(to_json).collect())
 }
@@ -117,12 +120,23 @@ fn words(text: &str) -> Vec<&str> {
     text.split(',').filter(|word| !word.is_empty()).collect()
 }
 
+fn tmpfs(text: &str) -> Result<Mount, MountError> {
+    let (destination, options) = text.split_once(':').unwrap_or((text, ""));
+    if destination.is_empty() {
+        return Err(MountError::Tmpfs(text.to_owned()));
+    }
+    Ok(mount("tmpfs", "tmpfs", destination, &words(options)))
+}
+
 fn bind(text: &str, container: &Container, volumes: &Volumes) -> Result<Mount, MountError> {
     let (source, destination, options) = match text.split(':').collect::<Vec<_>>()[..] {
         [source, destination] => (source, destination, vec!["rw", "rbind", "rshared"]),
         [source, destination, options] => (source, destination, [words(options), vec!["rbind"]].concat()),
         _ => return Err(MountError::Bind(text.to_owned())),
     };
+    if source.is_empty() || destination.is_empty() {
+        return Err(MountError::Bind(text.to_owned()));
+    }
     let source = source_of(source, options.contains(&"ro"), container, volumes)?;
     Ok(mount("bind", &source, destination, &options))
 }
@@ -172,8 +186,8 @@ fn complete(given: &Mount, container: &Container, volumes: &Volumes) -> Result<M
 mod tests {
     use super::*;
 
-    fn all_of(item: &Value, volumes: &Volumes) -> Result<Vec<Value>, MountError> {
-        all(&Container::merged(item.as_object().unwrap(), None).unwrap(), volumes)
+    fn all_of(item: &Value, volumes: &Volumes) -> Result<Vec<Value>, At<MountError>> {
+        all(&Container::of(item.as_object().unwrap(), serde_json::Map::new()).unwrap(), volumes)
     }
 
     fn at<'a>(mounts: &'a [Value], destination: &str) -> &'a Value {
@@ -214,7 +228,7 @@ mod tests {
             [("x:/x", "volume x not found in container n"), ("r:/r", "volume r is read-only")]
         {
             let item = json!({"name": "n", "image": "i", "binds": [bind]});
-            let error = all_of(&item, &volumes).unwrap_err().to_string();
+            let error = all_of(&item, &volumes).unwrap_err().error.to_string();
             assert!(error.starts_with(expected), "{error}");
         }
     }

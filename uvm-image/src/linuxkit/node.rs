@@ -59,8 +59,7 @@ impl Node {
         let documents = serde_saphyr::from_multiple_with_options::<Spanned<Kind>>(text, options);
         let documents = documents.map_err(|error| {
             let place = error.location().map(|at| Place { line: at.line(), column: at.column() });
-            let reason = error.without_snippet().to_string();
-            fault(place.unwrap_or_default(), reason.lines().next().unwrap_or_default().to_owned())
+            fault(place.unwrap_or_default(), reason(&error))
         })?;
         let mut documents = documents.into_iter().map(Self::from);
         let first =
@@ -122,6 +121,27 @@ impl Kind {
 impl From<Spanned<Kind>> for Node {
     fn from(spanned: Spanned<Kind>) -> Self {
         Self { kind: spanned.value, place: place(spanned.referenced) }
+    }
+}
+
+/// What is wrong, in words of the document rather than of the library.
+fn reason(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    match error.without_snippet() {
+        Error::AliasError { error, .. } => reason(error),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key} comes twice"),
+        Error::DuplicateMappingKey { key: None, .. } => "a key comes twice".to_owned(),
+        Error::Budget { .. } => "this is more than a description can need: too large, or too deep".to_owned(),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "an alias stands within what it means".to_owned()
+        }
+        other => {
+            let text = other.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            // The place is told already.
+            let place = other.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+            place.and_then(|place| line.strip_suffix(&place[..])).unwrap_or(line).to_owned()
+        }
     }
 }
 
@@ -225,13 +245,18 @@ mod tests {
     fn what_is_no_document_is_refused_with_its_place() {
         for (text, start) in [
             ("", "x.yml:1:1: there is nothing"),
-            ("a: 1\na: 2\n", "x.yml:2:1: "),
+            ("a: 1\na: 2\n", "x.yml:2:1: the key a comes twice"),
+            ("a: &x [*x]\n", "x.yml:1:8: an alias stands within what it means"),
             ("a: b: c\n", "x.yml:1:"),
             ("services:\n  - name: a\n    command: [\"x\",\n  - name: b\n", "x.yml:"),
             ("a: 1\n---\nb: 2\n", "x.yml:3:1: a second document"),
         ] {
             let error = Node::parse("x.yml", text).unwrap_err().to_string();
             assert!(error.starts_with(start), "{text:?}: {error}");
+            assert!(!error.contains("at line") && !error.contains("Options"), "{text:?}: {error}");
         }
+        let large = format!("a: [{}]\n", "1,".repeat(300_000));
+        let error = Node::parse("x.yml", &large).unwrap_err().to_string();
+        assert!(error.ends_with("too large, or too deep"), "{error}");
     }
 }

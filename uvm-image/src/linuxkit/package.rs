@@ -7,6 +7,8 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::places::At;
+
 const MARK: &str = "@pkg:";
 
 /// Why a package has no name.
@@ -55,19 +57,23 @@ struct Build {
 }
 
 /// Replaces `@pkg:DIR` in all strings below `value`, keys too; directories are relative to `base`.
-pub fn expand(value: &mut Value, base: &Path) -> Result<(), PackageError> {
+pub fn expand(value: &mut Value, base: &Path) -> Result<(), At<PackageError>> {
     match value {
-        Value::String(text) if text.starts_with(MARK) => *text = name(&base.join(&text[MARK.len()..]))?,
+        Value::String(text) if text.starts_with(MARK) => {
+            *text = name(&base.join(&text[MARK.len()..])).map_err(|error| At::new(&[], error))?;
+        }
         Value::Array(items) => {
-            for item in items {
-                expand(item, base)?;
+            for (at, item) in items.iter_mut().enumerate() {
+                expand(item, base).map_err(|fault| fault.within(&at))?;
             }
         }
         Value::Object(map) => {
             for (key, mut item) in std::mem::take(map) {
-                expand(&mut item, base)?;
+                expand(&mut item, base).map_err(|fault| fault.within(&key))?;
                 let directory = key.strip_prefix(MARK).map(|directory| base.join(directory));
-                map.insert(directory.map_or(Ok(key), |directory| name(&directory))?, item);
+                let name = directory.map(|directory| name(&directory)).transpose();
+                let name = name.map_err(|error| At::new(&[&key], error))?;
+                map.insert(name.unwrap_or(key), item);
             }
         }
         _ => {}
@@ -130,7 +136,7 @@ mod tests {
             let mut value = json!({"init": ["@pkg:pkg/init", "other"]});
             expand(&mut value, dir.path()).map(|()| value["init"][0].as_str().unwrap().to_owned())
         };
-        assert!(expanded().unwrap_err().to_string().contains("git has no tree"));
+        assert!(expanded().unwrap_err().error.to_string().contains("git has no tree"));
         run(dir.path(), &["init", "-q"]);
         run(dir.path(), &["add", "."]);
         run(dir.path(), &["commit", "-q", "-m", "x"]);
@@ -145,7 +151,11 @@ mod tests {
         assert_eq!(expanded().unwrap(), clean.replace("linuxkit", "mine") + "-dirty");
         let mut missing = json!("@pkg:nowhere");
         assert!(
-            expand(&mut missing, dir.path()).unwrap_err().to_string().contains("nowhere has no readable")
+            expand(&mut missing, dir.path())
+                .unwrap_err()
+                .error
+                .to_string()
+                .contains("nowhere has no readable")
         );
     }
 }

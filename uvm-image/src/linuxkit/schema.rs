@@ -8,8 +8,8 @@ pub enum Type {
     Text,
     /// A string of these characters: `a-z`, `0-9`, `_`, `-`.
     VolumeName,
-    /// A number without a fraction.
-    Integer,
+    /// A number without a fraction, from the first to the second.
+    Integer(i128, i128),
     /// `true` or `false`.
     Boolean,
     /// A number, or the name of something that has one.
@@ -35,7 +35,17 @@ const fn object(fields: &'static [(&'static str, Type)]) -> Object {
     Object { fields, required: &[] }
 }
 
-use Type::{Boolean, Id, Integer, Text, VolumeName, Words};
+use Type::{Boolean, Id, Text, VolumeName, Words};
+
+/// As the runtime has them (OCI runtime-spec 1.2, `config-linux.md`, `specs-go`).
+const SIGNED: Type = Type::Integer(i64::MIN as i128, i64::MAX as i128);
+const UNSIGNED: Type = Type::Integer(0, u64::MAX as i128);
+const UP_TO_32_BITS: Type = Type::Integer(0, u32::MAX as i128);
+const UP_TO_16_BITS: Type = Type::Integer(0, u16::MAX as i128);
+/// `proc(5)`, `/proc/PID/oom_score_adj`.
+const OOM_SCORE: Type = Type::Integer(-1000, 1000);
+/// A device's numbers; -1 stands for all.
+const DEVICE_NUMBER: Type = Type::Integer(-1, u32::MAX as i128);
 
 const TEXTS: Type = Type::List(&Text);
 
@@ -125,7 +135,7 @@ const LABEL_FIELDS: &[(&str, Type)] = &[
     ("gid", Id),
     ("additionalGids", Type::List(&Id)),
     ("noNewPrivileges", Boolean),
-    ("oomScoreAdj", Integer),
+    ("oomScoreAdj", OOM_SCORE),
     ("rootfsPropagation", Text),
     ("cgroupsPath", Text),
     ("resources", Type::Object(&RESOURCES)),
@@ -146,10 +156,16 @@ static MOUNT: Object = object(&[
     ("gidmappings", Type::List(&Type::Object(&MAPPING))),
 ]);
 
-static DEVICE: Object =
-    object(&[("path", Text), ("type", Text), ("major", Integer), ("minor", Integer), ("mode", Text)]);
+static DEVICE: Object = object(&[
+    ("path", Text),
+    ("type", Text),
+    ("major", DEVICE_NUMBER),
+    ("minor", DEVICE_NUMBER),
+    ("mode", Text),
+]);
 
-static MAPPING: Object = object(&[("hostID", Integer), ("containerID", Integer), ("size", Integer)]);
+static MAPPING: Object =
+    object(&[("hostID", UP_TO_32_BITS), ("containerID", UP_TO_32_BITS), ("size", UP_TO_32_BITS)]);
 
 static RUNTIME: Object = object(&[
     ("cgroups", TEXTS),
@@ -183,34 +199,39 @@ static RESOURCES: Object = object(&[
     ("network", Type::Object(&NETWORK)),
 ]);
 
-static DEVICE_RULE: Object =
-    object(&[("allow", Boolean), ("type", Text), ("major", Integer), ("minor", Integer), ("access", Text)]);
+static DEVICE_RULE: Object = object(&[
+    ("allow", Boolean),
+    ("type", Text),
+    ("major", DEVICE_NUMBER),
+    ("minor", DEVICE_NUMBER),
+    ("access", Text),
+]);
 
 static MEMORY: Object = object(&[
-    ("limit", Integer),
-    ("reservation", Integer),
-    ("swap", Integer),
-    ("kernel", Integer),
-    ("kernelTCP", Integer),
-    ("swappiness", Integer),
+    ("limit", SIGNED),
+    ("reservation", SIGNED),
+    ("swap", SIGNED),
+    ("kernel", SIGNED),
+    ("kernelTCP", SIGNED),
+    ("swappiness", UNSIGNED),
     ("disableOOMKiller", Boolean),
 ]);
 
 static CPU: Object = object(&[
-    ("shares", Integer),
-    ("quota", Integer),
-    ("period", Integer),
-    ("realtimeRuntime", Integer),
-    ("realtimePeriod", Integer),
+    ("shares", UNSIGNED),
+    ("quota", SIGNED),
+    ("period", UNSIGNED),
+    ("realtimeRuntime", SIGNED),
+    ("realtimePeriod", UNSIGNED),
     ("cpus", Text),
     ("mems", Text),
 ]);
 
-static PIDS: Object = object(&[("limit", Integer)]);
+static PIDS: Object = object(&[("limit", SIGNED)]);
 
 static BLOCK_IO: Object = object(&[
-    ("weight", Integer),
-    ("leafWeight", Integer),
+    ("weight", UP_TO_16_BITS),
+    ("leafWeight", UP_TO_16_BITS),
     ("weightDevice", Type::List(&Type::Object(&WEIGHT_DEVICE))),
     ("throttleReadBpsDevice", RATES),
     ("throttleWriteBpsDevice", RATES),
@@ -220,14 +241,18 @@ static BLOCK_IO: Object = object(&[
 
 const RATES: Type = Type::List(&Type::Object(&RATE));
 
-static WEIGHT_DEVICE: Object =
-    object(&[("major", Integer), ("minor", Integer), ("weight", Integer), ("leafWeight", Integer)]);
+static WEIGHT_DEVICE: Object = object(&[
+    ("major", DEVICE_NUMBER),
+    ("minor", DEVICE_NUMBER),
+    ("weight", UP_TO_16_BITS),
+    ("leafWeight", UP_TO_16_BITS),
+]);
 
-static RATE: Object = object(&[("major", Integer), ("minor", Integer), ("rate", Integer)]);
+static RATE: Object = object(&[("major", DEVICE_NUMBER), ("minor", DEVICE_NUMBER), ("rate", UNSIGNED)]);
 
-static HUGE_PAGES: Object = object(&[("pageSize", Text), ("limit", Integer)]);
+static HUGE_PAGES: Object = object(&[("pageSize", Text), ("limit", UNSIGNED)]);
 
 static NETWORK: Object =
-    object(&[("classID", Integer), ("priorities", Type::List(&Type::Object(&PRIORITY)))]);
+    object(&[("classID", UP_TO_32_BITS), ("priorities", Type::List(&Type::Object(&PRIORITY)))]);
 
-static PRIORITY: Object = object(&[("name", Text), ("priority", Integer)]);
+static PRIORITY: Object = object(&[("name", Text), ("priority", UP_TO_32_BITS)]);

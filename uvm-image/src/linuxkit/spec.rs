@@ -7,6 +7,7 @@ use super::capabilities::{self, UnknownCapability};
 use super::container::{Container, Device};
 use super::ids::{Ids, UnknownId};
 use super::mounts::{self, MountError, Volumes};
+use super::places::At;
 
 /// Why there is no `config.json`.
 #[derive(Debug, thiserror::Error)]
@@ -53,18 +54,18 @@ const LIMITS: &[&str] = &[
     "RTTIME",
 ];
 
-/// `config.json` of `container` on an image that runs `image`.
+/// `config.json` of `container` on an image that runs `image`. Errors have their keys from the container on.
 pub fn config(
     container: &Container,
     image: &RunConfig,
     ids: &Ids,
     volumes: &Volumes,
-) -> Result<Value, SpecError> {
+) -> Result<Value, At<SpecError>> {
     let mut spec = json!({
         "ociVersion": "1.2.1",
         "process": process(container, image, ids)?,
         "root": {"path": "rootfs", "readonly": container.readonly},
-        "mounts": mounts::all(container, volumes)?,
+        "mounts": mounts::all(container, volumes).map_err(At::cast)?,
         "linux": linux(container)?,
     });
     if !container.hostname.is_empty() {
@@ -76,32 +77,41 @@ pub fn config(
     Ok(spec)
 }
 
-fn process(container: &Container, image: &RunConfig, ids: &Ids) -> Result<Value, SpecError> {
+fn process(container: &Container, image: &RunConfig, ids: &Ids) -> Result<Value, At<SpecError>> {
     let command = || image.entrypoint.iter().chain(&image.cmd).cloned().collect();
     let or_root = |text: &str| if text.is_empty() { "/".to_owned() } else { text.to_owned() };
-    let groups =
-        container.additional_gids.iter().map(|id| ids.number(Some(id))).collect::<Result<Vec<u32>, _>>()?;
-    let mut user =
-        json!({"uid": ids.number(container.uid.as_ref())?, "gid": ids.number(container.gid.as_ref())?});
-    if !groups.is_empty() {
-        user["additionalGids"] = json!(groups);
-    }
     let mut process = json!({
         "terminal": false,
-        "user": user,
+        "user": user(container, ids)?,
         "args": container.command.clone().unwrap_or_else(command),
         "env": container.env.clone().unwrap_or_else(|| image.env.clone()),
         "cwd": or_root(container.cwd.as_deref().unwrap_or(&image.working_dir)),
-        "capabilities": capabilities::sets(&container.capabilities, &container.ambient)?,
+        "capabilities": capabilities::sets(&container.capabilities, &container.ambient).map_err(At::cast)?,
         "noNewPrivileges": container.no_new_privileges,
     });
     if !container.rlimits.is_empty() {
-        process["rlimits"] = container.rlimits.iter().map(|text| limit(text)).collect::<Result<_, _>>()?;
+        let limits = container.rlimits.iter().enumerate();
+        let limits = limits.map(|(at, text)| limit(text).map_err(|e| At::new(&[&"rlimits", &at], e)));
+        process["rlimits"] = limits.collect::<Result<_, _>>()?;
     }
     if let Some(score) = container.oom_score_adj {
         process["oomScoreAdj"] = score.into();
     }
     Ok(process)
+}
+
+fn user(container: &Container, ids: &Ids) -> Result<Value, At<SpecError>> {
+    let number = |key: &str, id| ids.number(id).map_err(|error| At::new(&[&key], error));
+    let mut user =
+        json!({"uid": number("uid", container.uid.as_ref())?, "gid": number("gid", container.gid.as_ref())?});
+    let groups = container.additional_gids.iter().enumerate();
+    let groups = groups
+        .map(|(at, id)| ids.number(Some(id)).map_err(|error| At::new(&[&"additionalGids", &at], error)));
+    let groups = groups.collect::<Result<Vec<u32>, At<SpecError>>>()?;
+    if !groups.is_empty() {
+        user["additionalGids"] = json!(groups);
+    }
+    Ok(user)
 }
 
 /// `NAME,SOFT,HARD` as the runtime takes it.
@@ -122,18 +132,18 @@ fn limit(text: &str) -> Result<Value, SpecError> {
     Ok(json!({"type": format!("RLIMIT_{name}"), "soft": number(soft)?, "hard": number(hard)?}))
 }
 
-fn linux(container: &Container) -> Result<Value, SpecError> {
+fn linux(container: &Container) -> Result<Value, At<SpecError>> {
     let mut linux = json!({"namespaces": namespaces(container)});
     let mut resources = container.resources.clone().unwrap_or_default();
     if let Some(block_io) = resources.remove("blockio") {
         resources.insert("blockIO".to_owned(), block_io);
     }
     let mut nodes = Vec::new();
-    for device in &container.devices {
+    for (at, device) in container.devices.iter().enumerate() {
         let rules = resources.entry("devices").or_insert_with(|| json!([]));
         rules.as_array_mut().into_iter().for_each(|rules| rules.push(rule(device)));
         if device.path != "all" {
-            nodes.push(node(device)?);
+            nodes.push(node(device).map_err(|error| At::new(&[&"devices", &at, &"mode"], error))?);
         }
     }
     let optional = [
@@ -201,8 +211,8 @@ fn namespaces(container: &Container) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    fn spec(item: &Value) -> Result<Value, SpecError> {
-        let container = Container::merged(item.as_object().unwrap(), None).unwrap();
+    fn spec(item: &Value) -> Result<Value, At<SpecError>> {
+        let container = Container::of(item.as_object().unwrap(), Map::new()).unwrap();
         let image = RunConfig {
             entrypoint: vec!["/e".into()],
             cmd: vec!["c".into()],
@@ -278,7 +288,8 @@ mod tests {
                 "mount for destination /b is missing type",
             ),
         ] {
-            let error = spec(&json!({"name": "n", "image": "i", field: value})).unwrap_err().to_string();
+            let error =
+                spec(&json!({"name": "n", "image": "i", field: value})).unwrap_err().error.to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

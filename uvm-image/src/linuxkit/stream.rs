@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 
 use lcow_disk::tar::{Entry, Timestamp, Writer};
 
+use super::paths;
 use crate::progress::Task;
 
 /// The time of everything that comes from no image: 2017-04-18T16:30:00Z, LinuxKit's choice.
@@ -81,10 +82,10 @@ impl Stream {
     }
 
     /// Appends the directories above `path` that are not there yet.
-    pub fn parents(&mut self, origin: &Origin, path: &str) -> io::Result<()> {
-        for (at, _) in path.match_indices('/') {
-            if !self.contains(&path[..at]) {
-                self.directory(origin, &path[..at])?;
+    pub fn parents(&mut self, origin: &Origin, path: &[u8]) -> io::Result<()> {
+        for parent in paths::parents(path) {
+            if !self.paths.contains(parent) {
+                self.made(origin, Entry::directory(parent, 0o755))?;
             }
         }
         Ok(())

@@ -24,12 +24,30 @@ pub enum UnpackError {
         source: TarError,
     },
     /// A path leads out of the root.
-    #[error("{image} has the path {path:?}, which leads out of the root")]
+    #[error("{image} has the path {path:?}, which leads out of the root: it has .. or a NUL")]
     Path {
         /// The image.
         image: String,
         /// The path.
         path: String,
+    },
+    /// A path without end.
+    #[error("{image} has the path {path:?}, on which there are too many symbolic links")]
+    Loop {
+        /// The image.
+        image: String,
+        /// The path.
+        path: String,
+    },
+    /// One path would have to be a file and a directory.
+    #[error("{image}: {file} is no directory in the layer that has {path}")]
+    NotDirectory {
+        /// The image.
+        image: String,
+        /// The path that comes later.
+        path: String,
+        /// The one of the two that is no directory.
+        file: String,
     },
     /// A hard link to nothing.
     #[error("{image}: {path} is a hard link to {target}, which is in no layer")]
@@ -105,25 +123,28 @@ impl Unpack<'_> {
     /// Writes the image's files to `out`.
     pub fn run(mut self, out: &mut Stream) -> Result<(), UnpackError> {
         let mut seen = Vec::new();
-        flatten(self.image, &mut |mut entry, layer| {
-            let path = String::from_utf8_lossy(&entry.path).into_owned();
-            if DROPPED.contains(&&path[..]) {
+        let collects = self.packages.is_some();
+        let replaced = |path: &[u8]| is_replaced(path, collects);
+        flatten(self.image, &replaced, &mut |mut entry, layer| {
+            if is(DROPPED, &entry.path) {
                 return Ok(());
             }
-            if let Some((name, usual)) = USUAL.iter().find(|(name, _)| *name == path) {
+            if let Some((name, usual)) = USUAL.iter().find(|(name, _)| name.as_bytes() == entry.path) {
                 seen.push(*name);
                 if matches!(usual, Usual::Hosts | Usual::Resolver) {
                     return Ok(self.usual(name, *usual, out)?);
                 }
             }
-            if let (PACKAGES, Some(all)) = (&path[..], &mut self.packages) {
+            if let (true, Some(all)) = (entry.path == PACKAGES.as_bytes(), &mut self.packages) {
                 Data { reader: layer }.read_to_end(all)?;
                 return Ok(());
             }
             if entry.kind == Kind::HardLink {
                 entry.link = [self.prefix.as_bytes(), &entry.link].concat();
             }
-            entry.path = format!("{}{path}", self.prefix).into_bytes();
+            entry.path = [self.prefix.as_bytes(), &entry.path].concat();
+            // A kernel makes no directories that its initrd does not name.
+            out.parents(self.origin, &entry.path)?;
             if entry.segments.is_some() {
                 sparse(self.origin, entry, layer, out)?;
             } else {
@@ -141,6 +162,7 @@ impl Unpack<'_> {
 
     fn usual(&self, name: &str, usual: Usual, out: &mut Stream) -> io::Result<()> {
         let path = format!("{}{name}", self.prefix);
+        out.parents(self.origin, path.as_bytes())?;
         match (usual, self.resolver) {
             (Usual::Directory, _) => out.directory(self.origin, &path),
             (Usual::Hosts, _) => out.file(self.origin, &path, 0o644, HOSTS.as_bytes()),
@@ -153,6 +175,18 @@ impl Unpack<'_> {
             }
         }
     }
+}
+
+fn is(names: &[&str], path: &[u8]) -> bool {
+    names.iter().any(|name| name.as_bytes() == path)
+}
+
+/// Whether what an image has at `path` does not come into the root as it is; `collects`: its list of packages neither.
+fn is_replaced(path: &[u8], collects: bool) -> bool {
+    let replaced = |(name, usual): &(&str, Usual)| {
+        matches!(usual, Usual::Hosts | Usual::Resolver) && name.as_bytes() == path
+    };
+    is(DROPPED, path) || USUAL.iter().any(replaced) || (collects && path == PACKAGES.as_bytes())
 }
 
 /// A sparse file, holes and all: few readers know them.

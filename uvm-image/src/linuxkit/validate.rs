@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Number;
+
 use super::node::{Kind, Node, Place};
 use super::schema::{Object, Type};
 
@@ -58,7 +60,12 @@ impl Walk {
     fn value(&mut self, node: &Node, expected: Type) {
         match (expected, &node.kind) {
             (Type::Text | Type::Id, Kind::Text(_)) | (Type::Boolean, Kind::Boolean(_)) => {}
-            (Type::Integer | Type::Id, Kind::Number(number)) if !number.is_f64() => {}
+            (Type::Integer(least, most), Kind::Number(number)) if !number.is_f64() => {
+                self.range(node.place, number, least, most);
+            }
+            (Type::Id, Kind::Number(number)) if !number.is_f64() => {
+                self.range(node.place, number, 0, u32::MAX.into());
+            }
             (Type::VolumeName, Kind::Text(name)) => {
                 if !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) {
                     self.problem(node.place, "Does not match pattern '^[a-z0-9_-]*$'".to_owned());
@@ -79,6 +86,12 @@ impl Walk {
                 let reason = format!("Invalid type. Expected: {}, given: {}", name(expected), found.name());
                 self.problem(node.place, reason);
             }
+        }
+    }
+
+    fn range(&mut self, place: Place, number: &Number, least: i128, most: i128) {
+        if !number.as_i128().is_some_and(|number| (least..=most).contains(&number)) {
+            self.problem(place, format!("{number} is out of range: {least} to {most}"));
         }
     }
 
@@ -111,7 +124,7 @@ impl Walk {
 fn name(expected: Type) -> &'static str {
     match expected {
         Type::Text | Type::VolumeName => "string",
-        Type::Integer => "integer",
+        Type::Integer(..) => "integer",
         Type::Boolean => "boolean",
         Type::Id => "string or integer",
         Type::List(_) => "array",

@@ -8,6 +8,7 @@ use lcow_oci::{Digest, Platform};
 
 use super::config::Volume;
 use super::images::Found;
+use super::places::At;
 use super::stream::{MADE, Origin, Stream};
 use super::unpack::{Resolver, Unpack, UnpackError};
 
@@ -46,19 +47,21 @@ pub enum VolumeError {
     Write(#[from] io::Error),
 }
 
-/// Refuses what cannot be made for `here`, before anything takes time.
-pub fn check(volume: &Volume, here: &Platform) -> Result<(), VolumeError> {
+/// Refuses what cannot be made for `here`, before anything takes time. Errors have their keys from the volume on.
+pub fn check(volume: &Volume, here: &Platform) -> Result<(), At<VolumeError>> {
     let name = volume.name.clone();
     match volume.format.as_deref() {
         None | Some("filesystem") => Ok(()),
-        Some("oci") if volume.image.is_none() => Err(VolumeError::NoImage(name)),
-        Some("oci") => match volume.platforms.iter().find(|asked| **asked != here.to_string()) {
-            Some(asked) => {
-                Err(VolumeError::Platform { name, asked: asked.clone(), here: Box::new(here.clone()) })
+        Some("oci") if volume.image.is_none() => Err(At::new(&[&"format"], VolumeError::NoImage(name))),
+        Some("oci") => match volume.platforms.iter().position(|asked| *asked != here.to_string()) {
+            Some(at) => {
+                let asked = volume.platforms[at].clone();
+                let error = VolumeError::Platform { name, asked, here: Box::new(here.clone()) };
+                Err(At::new(&[&"platforms", &at], error))
             }
             None => Ok(()),
         },
-        Some(format) => Err(VolumeError::Format { name, format: format.to_owned() }),
+        Some(format) => Err(At::new(&[&"format"], VolumeError::Format { name, format: format.to_owned() })),
     }
 }
 
@@ -67,7 +70,7 @@ pub fn add(at: usize, volume: &Volume, image: Option<&Found>, out: &mut Stream) 
     let origin = Origin::new("linuxkit.volumes", "volumes", at);
     let path = format!("containers/volumes/{}", volume.name);
     let lower = format!("{path}/lower");
-    out.parents(&origin, &lower)?;
+    out.parents(&origin, lower.as_bytes())?;
     out.directory(&origin, &lower)?;
     if let Some(image) = image {
         let prefix = format!("{lower}/");

@@ -44,7 +44,11 @@ pub(in crate::cli) fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let store = Home::open()?.store()?;
     let options = Options { name: args.name, ..Options::default() };
     let path = args.path.or(args.input).context("no file was given")?;
-    for reference in load::load(&store, &path, &options)? {
+    let loaded = load::load(&store, &path, &options)?;
+    for skipped in loaded.skipped {
+        eprintln!("lcow: left out: {skipped}");
+    }
+    for reference in loaded.names {
         print(&format!("Loaded image: {reference}\n"))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::io::Read;
 use serde::{Deserialize, Deserializer};
 
 use super::archive::{parse, read_up_to};
-use super::{LoadError, Loader, Named};
+use super::{LoadError, Loader, Parts};
 use crate::model::{Descriptor, ImageConfig, Manifest, media};
 use crate::{Compression, Digest, Reference, Unfit};
 
@@ -20,12 +20,12 @@ pub(super) struct Saved {
     layers: Vec<String>,
 }
 
-pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
+pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
     let images: Vec<Saved> = loader.archive.document("manifest.json")?;
     let tags = || images.iter().flat_map(|image| &image.repo_tags).filter_map(|tag| tag.parse().ok());
     loader.found(tags().any(|name| loader.wants(&name)), tags())?;
     let forced = loader.forced_name(images.len())?;
-    let mut images_named = Named::new();
+    let mut parts = Parts::default();
     for image in images {
         let names: Vec<Reference> = match &forced {
             Some(name) => vec![name.clone()],
@@ -36,10 +36,10 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
             continue;
         }
         let Some(first) = names.first() else { return Err(LoadError::NoName { tag: None }) };
-        let descriptor = import(loader, &image, &first.familiar())?;
-        images_named.extend(names.into_iter().map(|name| (name, descriptor.clone())));
+        let descriptor = import(loader, &image, &first.familiar());
+        parts.add(descriptor.map(|descriptor| (names, descriptor)))?;
     }
-    Ok(images_named)
+    Ok(parts)
 }
 
 fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, LoadError> {

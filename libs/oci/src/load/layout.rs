@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use super::archive::{blob_name, parse};
 use super::docker::Saved;
-use super::{LoadError, Loader, Named};
+use super::{LoadError, Loader, Parts};
 use crate::model::{Descriptor, IMAGE_NAME, ImageConfig, Index, Manifest, REF_NAME};
 use crate::select::{self, Candidate};
 use crate::unfit::check_layers;
@@ -20,7 +20,7 @@ enum Name {
     None,
 }
 
-pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
+pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
     let mut index: Index = loader.archive.document("index.json")?;
     if loader.options.only.is_some() {
         // In a cache others may be damaged, or half there.
@@ -39,23 +39,32 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Named, LoadError> {
         candidates(loader, descriptor, 0, groups.entry(name).or_default())?;
     }
     let forced = loader.forced_name(groups.len())?;
-    let mut named = Named::new();
+    let mut parts = Parts::default();
     for (name, candidates) in groups {
-        let shown = match (&forced, &name) {
-            (Some(forced), _) => forced.familiar(),
-            (None, Name::Full(name)) => name.familiar(),
-            _ => "the image".to_owned(),
-        };
-        let chosen = choose(loader, &shown, candidates)?;
-        let references = match (&forced, name) {
-            (Some(forced), _) => vec![forced.clone()],
-            (None, Name::Full(name)) => vec![name],
-            (None, name) => saved_names(loader, &chosen, &name)?,
-        };
-        let descriptor = import(loader, &chosen)?;
-        named.extend(references.into_iter().map(|reference| (reference, descriptor.clone())));
+        parts.add(image(loader, forced.as_ref(), name, candidates))?;
     }
-    Ok(named)
+    Ok(parts)
+}
+
+/// The image `name` for the machine that is wanted, with its names in the store.
+fn image(
+    loader: &Loader<'_>,
+    forced: Option<&Reference>,
+    name: Name,
+    candidates: Vec<Candidate>,
+) -> Result<(Vec<Reference>, Descriptor), LoadError> {
+    let shown = match (forced, &name) {
+        (Some(forced), _) => forced.familiar(),
+        (None, Name::Full(name)) => name.familiar(),
+        _ => "the image".to_owned(),
+    };
+    let chosen = choose(loader, &shown, candidates)?;
+    let references = match (forced, name) {
+        (Some(forced), _) => vec![forced.clone()],
+        (None, Name::Full(name)) => vec![name],
+        (None, name) => saved_names(loader, &chosen, &name)?,
+    };
+    Ok((references, import(loader, &shown, &chosen)?))
 }
 
 fn name_of(descriptor: &Descriptor) -> Result<Name, LoadError> {
@@ -119,12 +128,12 @@ fn saved_names(loader: &Loader<'_>, chosen: &Descriptor, name: &Name) -> Result<
 }
 
 /// Bring the blobs of an image into the store.
-fn import(loader: &Loader<'_>, descriptor: &Descriptor) -> Result<Descriptor, LoadError> {
+fn import(loader: &Loader<'_>, name: &str, descriptor: &Descriptor) -> Result<Descriptor, LoadError> {
     let bytes = loader.archive.blob(&descriptor.digest)?;
     let manifest: Manifest = parse(&descriptor.digest.to_string(), &bytes)?;
     let config = config_of(loader, &manifest)?;
     // An index may say anything; the configuration decides.
-    loader.check_platform("the image", &config.platform)?;
+    loader.check_platform(name, &config.platform)?;
     check_layers(&manifest, &config)?;
     for blob in manifest.layers.iter().chain([&manifest.config]) {
         let (source, _) = loader.archive.member(&blob_name(&blob.digest))?;

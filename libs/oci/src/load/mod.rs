@@ -32,8 +32,18 @@ impl Default for Options {
     }
 }
 
-/// Load all images in `path` and give back their names. All are loaded or none: after an error the store is as before.
-pub fn load(store: &Store, path: &Path, options: &Options) -> Result<Vec<Reference>, LoadError> {
+/// What came of loading.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The images that are in the store now.
+    pub names: Vec<Reference>,
+    /// Why others are not: they are for other machines only.
+    pub skipped: Vec<Unfit>,
+}
+
+/// Load all images in `path` that the wanted machine can run; it is an error if there are none. All are loaded or none: after
+/// an error the store is as before.
+pub fn load(store: &Store, path: &Path, options: &Options) -> Result<Loaded, LoadError> {
     let loaded = load_locked(store, path, options);
     if loaded.is_err() {
         // What came in before the error has no name. That it could not be cleaned up now must not hide the error.
@@ -42,20 +52,23 @@ pub fn load(store: &Store, path: &Path, options: &Options) -> Result<Vec<Referen
     loaded
 }
 
-fn load_locked(store: &Store, path: &Path, options: &Options) -> Result<Vec<Reference>, LoadError> {
+fn load_locked(store: &Store, path: &Path, options: &Options) -> Result<Loaded, LoadError> {
     let held = store.ingest()?;
     let archive = Archive::open(path, store)?;
     let loader = Loader { store, archive: &archive, options, held: &held };
-    let images = if archive.contains("index.json") {
+    let Parts { images, mut skipped } = if archive.contains("index.json") {
         layout::load(&loader)?
     } else if archive.contains("manifest.json") {
         docker::load(&loader)?
     } else {
         return Err(LoadError::NotImage { path: path.to_owned() });
     };
+    if images.is_empty() && !skipped.is_empty() {
+        return Err(skipped.remove(0).into());
+    }
     let names = images.iter().map(|(name, _)| name.clone()).collect();
     store.name(images, &held)?;
-    Ok(names)
+    Ok(Loaded { names, skipped })
 }
 
 struct Loader<'a> {
@@ -103,5 +116,23 @@ impl Loader<'_> {
     }
 }
 
-/// Images ready to be named.
-type Named = Vec<(Reference, Descriptor)>;
+/// Images ready to be named, and those that are left out.
+#[derive(Default)]
+struct Parts {
+    images: Vec<(Reference, Descriptor)>,
+    skipped: Vec<Unfit>,
+}
+
+impl Parts {
+    /// Adds an image with its names, unless it is for other machines.
+    fn add(&mut self, image: Result<(Vec<Reference>, Descriptor), LoadError>) -> Result<(), LoadError> {
+        match image {
+            Ok((names, descriptor)) => {
+                self.images.extend(names.into_iter().map(|name| (name, descriptor.clone())));
+            }
+            Err(LoadError::Unfit(unfit @ Unfit::Platform { .. })) => self.skipped.push(unfit),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

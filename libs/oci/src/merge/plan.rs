@@ -93,6 +93,7 @@ impl Plan {
 
     fn entry(&mut self, layer: usize, item: Item, early: &mut Vec<Vec<u8>>) {
         let at = (layer, item.at);
+        self.uncover(layer, &item.path);
         if item.kind == Kind::Directory {
             if let Some(node) = self.nodes.get_mut(&item.path)
                 && node.directory
@@ -116,6 +117,18 @@ impl Plan {
         self.remove(&item.path);
         let data = data.flatten().unwrap_or(at);
         self.nodes.insert(item.path, Node { entries: vec![at], directory: false, data, link });
+    }
+
+    /// Removes what lower layers have in place of the directories above `path`: each layer is a tree of its own, whose
+    /// directories need no entries and hide a link or file below them. So no lower layer's link is followed.
+    fn uncover(&mut self, layer: usize, path: &[u8]) {
+        for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let parent = &path[..end];
+            let hidden = |node: &Node| !node.directory && node.entries.iter().all(|(from, _)| *from < layer);
+            if self.nodes.get(parent).is_some_and(hidden) {
+                self.nodes.remove(parent);
+            }
+        }
     }
 
     /// Removes a path and everything below it.

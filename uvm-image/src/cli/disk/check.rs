@@ -8,6 +8,7 @@ use lcow_disk::ext4::reader::{FileType, Reader};
 use lcow_disk::verity::{self, VerityError};
 
 use super::source::{Part, Source};
+use crate::cli::output::say;
 
 /// Read a disk completely: every directory, attribute and file, and the hash tree if it has one
 #[derive(Debug, Args)]
@@ -33,12 +34,13 @@ impl Check {
         let path = self.source.disk.display();
         let mut found = Found::default();
         walk(&mut disk, &mut found).with_context(|| path.to_string())?;
-        println!("{path}: ext4, {} names, {} bytes of data, {}", found.names, found.bytes, state(&disk));
+        let Found { names, bytes, .. } = found;
+        say(|out| writeln!(out, "{path}: ext4, {names} names, {bytes} bytes of data, {}", state(&disk)))?;
         let size = disk.size();
         drop(disk);
         let mut part = self.source.part()?;
         match tree(&mut part, size) {
-            Ok(Some(root)) => println!("{path}: dm-verity, root hash {root}"),
+            Ok(Some(root)) => say(|out| writeln!(out, "{path}: dm-verity, root hash {root}"))?,
             Ok(None) => {}
             Err(error) => return Err(error).with_context(|| path.to_string()),
         }

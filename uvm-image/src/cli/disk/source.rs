@@ -10,6 +10,8 @@ use lcow_disk::ext4::reader::Reader;
 use lcow_disk::gpt::Table;
 use lcow_disk::image::Image;
 
+use crate::cli::output::tell;
+
 /// A disk file and the part of it that is meant.
 #[derive(Debug, Args)]
 pub(super) struct Source {
@@ -56,10 +58,10 @@ impl Source {
     pub(super) fn file_system(&self) -> Result<Reader<Part>> {
         let reader = Reader::open(self.part()?).with_context(|| self.disk.display().to_string())?;
         if !reader.is_clean() {
-            eprintln!(
-                "uvm-build: warning: {} was not unmounted: what was written last may be missing",
+            tell(format_args!(
+                "warning: {} was not unmounted: what was written last may be missing",
                 self.disk.display()
-            );
+            ));
         }
         Ok(reader)
     }

@@ -10,6 +10,7 @@ use lcow_disk::{verity, vhd};
 use sha2::{Digest, Sha256};
 
 use super::output::Output;
+use crate::cli::output::{say, tell};
 
 const EXAMPLE: &str = "\
 Flags may have one dash or two.
@@ -62,7 +63,7 @@ impl Tar2Ext4 {
         let root = self.write(output.file()).with_context(|| format!("writing {}", self.output.display()))?;
         output.keep()?;
         if let Some(root) = root {
-            println!("{root}");
+            say(|out| writeln!(out, "{root}"))?;
         }
         Ok(())
     }
@@ -86,7 +87,7 @@ impl Tar2Ext4 {
         };
         let stats = convert_to_file(input, file, &options)?;
         if stats.dropped_xattrs > 0 {
-            eprintln!("uvm-build: warning: {} extended attributes left out", stats.dropped_xattrs);
+            tell(format_args!("warning: {} extended attributes left out", stats.dropped_xattrs));
         }
         if !self.verity {
             return Ok(None);

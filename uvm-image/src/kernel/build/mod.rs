@@ -4,7 +4,7 @@ mod kept;
 mod make;
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -197,7 +197,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("uvm-build: waiting for another build of a kernel");
+                let _ = writeln!(io::stderr(), "uvm-build: waiting for another build of a kernel");
                 file.lock().map_err(failed)?;
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -33,7 +33,7 @@ impl Golden {
 
     /// The files of a stub image below `prefix`, and what every root has.
     fn root(&mut self, image: &str, prefix: &str, machine: bool) -> &mut Self {
-        self.line(&format!("- 0755 {prefix}bin/{image}"));
+        self.directory(&format!("{prefix}bin")).line(&format!("- 0755 {prefix}bin/{image}"));
         let known = |name: &&str| format!("{prefix}{name}");
         self.directories.extend(["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"].iter().map(known));
         for name in ["dev", "dev/pts", "dev/shm", "etc"] {

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod native;
+#[cfg(unix)]
+mod trees;
 
 mod attest;
 mod behaviours;
@@ -9,6 +11,7 @@ mod examples;
 mod further;
 mod golden;
 mod layers;
+mod places;
 mod product;
 mod sbom;
 mod shapes;

@@ -96,6 +96,6 @@ fn volumes_hold_files_or_whole_images() {
     }
     let store = Store::open(bench.dir.path().join("other")).unwrap();
     let options = lcow_oci::load::Options { platform: linux("amd64"), ..lcow_oci::load::Options::default() };
-    let names = lcow_oci::load::load(&store, &layout, &options).unwrap();
-    assert_eq!(names[0].to_string(), "docker.io/library/i:latest");
+    let loaded = lcow_oci::load::load(&store, &layout, &options).unwrap();
+    assert_eq!(loaded.names[0].to_string(), "docker.io/library/i:latest");
 }
