@@ -163,8 +163,10 @@ async fn stopped_exec(lab: Arc<Lab>) -> Result<()> {
     let container = lab.container().await?.script("echo go; while :; do kill -STOP -1; done");
     container.create(&uvm).await?;
     let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    let (mut stdout, _) = (init.stdout.take().context("asked for")?, init.stderr.take());
     let mut go = [0; 3];
-    init.stdout.as_mut().context("asked for")?.read_exact(&mut go).await?;
+    stdout.read_exact(&mut go).await?;
+    drop(stdout);
     let exec = || {
         let (uvm, id) = (Arc::clone(&uvm), container.id.clone());
         let process =
