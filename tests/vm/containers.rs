@@ -160,7 +160,7 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
 /// The agent itself gives such an exec up after a minute (its own tests have that with a shorter one).
 async fn stopped_exec(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
-    let container = lab.container().await?.script("echo go; while :; do kill -STOP -1; done");
+    let container = lab.container().await?.script("echo go; while :; do kill -STOP -1 2>/dev/null; done");
     container.create(&uvm).await?;
     let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
     let (mut stdout, _) = (init.stdout.take().context("asked for")?, init.stderr.take());
