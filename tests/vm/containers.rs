@@ -160,11 +160,13 @@ async fn exec(lab: Arc<Lab>) -> Result<()> {
 /// The agent itself gives such an exec up after a minute (its own tests have that with a shorter one).
 async fn stopped_exec(lab: Arc<Lab>) -> Result<()> {
     let uvm = lab.uvm().await?;
-    let container = lab.container().await?.script("echo go; while :; do kill -STOP -1; done");
+    let container = lab.container().await?.script("echo go; while :; do kill -STOP -1 2>/dev/null; done");
     container.create(&uvm).await?;
     let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    let (mut stdout, _) = (init.stdout.take().context("asked for")?, init.stderr.take());
     let mut go = [0; 3];
-    init.stdout.as_mut().context("asked for")?.read_exact(&mut go).await?;
+    stdout.read_exact(&mut go).await?;
+    drop(stdout);
     let exec = || {
         let (uvm, id) = (Arc::clone(&uvm), container.id.clone());
         let process =

@@ -39,8 +39,8 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
 pub(crate) struct Running {
     pub(crate) id: ContainerId,
     pub(crate) pid: u64,
-    stdin: UnixStream,
-    stdout: UnixStream,
+    pub(crate) stdin: UnixStream,
+    pub(crate) stdout: UnixStream,
     /// Where the guest finds the host's end of its output again.
     listener: UnixListener,
 }

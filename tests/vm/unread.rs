@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use lcow_protocol::messages::{DeleteContainerState, ShutdownForced, SignalProcess};
+use lcow_protocol::messages::{DeleteContainerState, ShutdownForced, ShutdownGraceful, SignalProcess};
 use lcow_protocol::{ContainerId, MessageType, ProcessId};
 use lcow_tests::foreign::{Bridge, ForeignHost, Stream, accept};
 use lcow_tests::suite::Suite;
@@ -23,6 +23,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("output_that_nobody_reads_does_not_outlive_its_container", |host| Box::pin(deleted(host)))
         .test("a_vm_level_process_whose_output_nobody_reads_can_be_ended", |host| Box::pin(vm_level(host)))
         .test("shares_whose_servers_are_silent_hold_up_nothing_else", |host| Box::pin(silent_servers(host)))
+        .test("a_shutdown_that_came_too_late_is_not_how_a_container_ended", |host| Box::pin(too_late(host)))
         .done()
 }
 
@@ -30,15 +31,15 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
 #[derive(Default)]
 struct Inbox {
     answers: HashMap<u64, Value>,
-    /// Notifications.
-    ended: usize,
+    /// What notifications say.
+    ended: Vec<Value>,
 }
 
 impl Inbox {
     async fn receive(&mut self, bridge: &mut Bridge) -> Result<()> {
         let (header, body) = bridge.receive().await?;
         match header.message_type {
-            MessageType::CONTAINER_NOTIFICATION => self.ended += 1,
+            MessageType::CONTAINER_NOTIFICATION => self.ended.push(body),
             _ => ensure!(self.answers.insert(header.id, body).is_none(), "{header:?}"),
         }
         Ok(())
@@ -54,13 +55,13 @@ impl Inbox {
         }
     }
 
-    /// Waits for the only container's end.
-    async fn notified(&mut self, bridge: &mut Bridge) -> Result<()> {
-        while self.ended == 0 {
+    /// Waits for the only container's end, and returns how it is said to have ended.
+    async fn notified(&mut self, bridge: &mut Bridge) -> Result<Value> {
+        while self.ended.is_empty() {
             self.receive(bridge).await?;
         }
-        ensure!(self.ended == 1 && self.answers.is_empty(), "{} {:?}", self.ended, self.answers);
-        Ok(())
+        ensure!(self.ended.len() == 1 && self.answers.is_empty(), "{:?} {:?}", self.ended, self.answers);
+        Ok(self.ended.remove(0)["Type"].take())
     }
 }
 
@@ -206,5 +207,22 @@ async fn silent_servers(host: &mut ForeignHost) -> Result<()> {
     let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
     ensure!(inbox.answer(&mut bridge, delete).await?["Result"] == 0);
     // Init was created, so its end is told.
-    inbox.notified(&mut bridge).await
+    inbox.notified(&mut bridge).await.map(drop)
+}
+
+async fn too_late(host: &mut ForeignHost) -> Result<()> {
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let container = run(host, &mut bridge, "too-late", "echo done; exit 3").await?;
+    let gone = format!("test -e /proc/{} || echo gone", container.pid);
+    while shell(host, &mut bridge, &gone).await?.is_empty() {}
+    // Its output is still open, so its end has not been told.
+    let asked = bridge.request(&container.id, ShutdownGraceful {}).await?;
+    ensure!(inbox.answer(&mut bridge, asked).await?["Result"] == 0);
+    ensure!(inbox.ended.is_empty(), "{:?}", inbox.ended);
+    drop((container.stdout, container.stdin));
+    let how = inbox.notified(&mut bridge).await?;
+    ensure!(how == "UnexpectedExit", "{how}");
+    let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+    ensure!(bridge.answer(delete).await?["Result"] == 0);
+    Ok(())
 }
