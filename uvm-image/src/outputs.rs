@@ -93,7 +93,14 @@ impl Staging {
         for (name, bytes) in files {
             self.bytes(name, bytes)?;
         }
-        for name in sums::outputs_of(&self.directory) {
+        if let Some(line) = sums::foreign_line(&self.directory) {
+            let source = io::Error::other(format!(
+                "line {line} is none of ours, and the list would be replaced: take another directory"
+            ));
+            return Err(OutputError { path: self.path(sums::LIST), source });
+        }
+        let kept: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        for name in sums::outputs_of(&self.directory, &kept) {
             self.unwanted(name);
         }
         self.bytes(sums::LIST, sums::text(files).as_bytes())
@@ -287,20 +294,23 @@ mod tests {
     #[test]
     fn a_directory_is_one_set() {
         let root = tempfile::tempdir().unwrap();
-        let build = |files: &[(&str, &[u8])]| {
+        let stage = |files: &[(&str, &[u8])]| {
             let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
-            staging.boot_files(files).unwrap();
-            staging.finish().unwrap()
+            staging.boot_files(files).map(|()| staging)
         };
+        let build = |files: &[(&str, &[u8])]| stage(files).unwrap().finish().unwrap();
         assert_eq!(build(&[("kernel", b"1"), ("vmlinux", b"1")]).removed, [""; 0]);
         // Neither is ours: what we never make, and what no build of ours has listed.
         fs::write(root.path().join("mine"), "").unwrap();
         fs::write(root.path().join("rootfs.vhd"), "").unwrap();
-        let list = fs::read_to_string(root.path().join(sums::LIST)).unwrap();
-        fs::write(root.path().join(sums::LIST), list + &sums::text(&[("mine", b"")])).unwrap();
         assert_eq!(build(&[("kernel", b"2"), ("initrd.img", b"2")]).removed, ["vmlinux"]);
         assert_eq!(names(root.path()), ["SHA256SUMS", "initrd.img", "kernel", "mine", "rootfs.vhd"]);
         assert!(sums::verify(root.path()).is_some_and(|faults| faults.len() == 1));
+        // Somebody else's list is not replaced.
+        let list = sums::text(&[("mine", b"")]);
+        fs::write(root.path().join(sums::LIST), &list).unwrap();
+        assert_eq!(stage(&[("kernel", b"3")]).err().unwrap().path, root.path().join(sums::LIST));
+        assert_eq!(fs::read_to_string(root.path().join(sums::LIST)).unwrap(), list);
     }
 
     #[test]

@@ -61,11 +61,24 @@ pub fn text(files: &[(&str, &[u8])]) -> String {
     files.iter().map(line).collect()
 }
 
-/// Those of our outputs that the list in `directory` names; none without a list. What cannot be read is not ours.
-pub fn outputs_of(directory: &Path) -> Vec<&'static str> {
+/// Those of our outputs, but for `kept`, that the list in `directory` names and that are as it says; none without a list. A
+/// file that somebody has changed is not ours any more.
+pub fn outputs_of(directory: &Path, kept: &[&str]) -> Vec<&'static str> {
     let text = fs::read_to_string(directory.join(LIST)).unwrap_or_default();
-    let listed: Vec<&str> = text.lines().filter_map(parse).map(|(_, name)| name).collect();
-    OUTPUTS.iter().copied().filter(|name| listed.contains(name)).collect()
+    let listed: Vec<(&str, &str)> = text.lines().filter_map(parse).collect();
+    let is_ours = |name: &&str| {
+        let sum = listed.iter().find(|(_, listed)| listed == name);
+        !kept.contains(name) && sum.is_some_and(|(sum, _)| compare(&directory.join(name), sum).is_ok())
+    };
+    OUTPUTS.iter().copied().filter(is_ours).collect()
+}
+
+/// The line of the list in `directory`, from 1, that none of our builds has written; none without a list.
+pub fn foreign_line(directory: &Path) -> Option<usize> {
+    let text = fs::read_to_string(directory.join(LIST)).unwrap_or_default();
+    let is_ours =
+        |line: &str| line.is_empty() || parse(line).is_some_and(|(_, name)| OUTPUTS.contains(&name));
+    text.lines().position(|line| !is_ours(line)).map(|at| at + 1)
 }
 
 /// What is wrong with the set in `directory`; `None` when it has no list.
@@ -137,8 +150,11 @@ mod tests {
         }
         write(LIST, &text(&[("kernel", b"kernel"), ("initrd.img", b"initrd.img")]));
         assert_eq!(said(dir.path()), [""; 0]);
-        assert_eq!(outputs_of(dir.path()), ["kernel", "initrd.img"]);
+        assert_eq!(outputs_of(dir.path(), &[]), ["kernel", "initrd.img"]);
+        assert_eq!(outputs_of(dir.path(), &["initrd.img"]), ["kernel"]);
+        assert_eq!(foreign_line(dir.path()), None);
         write("kernel", "kernel.");
+        assert_eq!(outputs_of(dir.path(), &[]), ["initrd.img"], "a changed file is somebody's");
         write("vmlinux", "of another build");
         fs::remove_file(dir.path().join("initrd.img")).unwrap();
         let faults = said(dir.path());
@@ -161,6 +177,7 @@ mod tests {
         {
             fs::write(dir.path().join(LIST), format!("\n{line}\n")).unwrap();
             assert!(said(dir.path())[0].starts_with("SHA256SUMS:2: "), "{line}");
+            assert_eq!(foreign_line(dir.path()), Some(2));
         }
     }
 }

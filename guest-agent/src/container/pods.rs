@@ -79,13 +79,14 @@ pub(super) fn cgroups_path(pod: &str) -> String {
 pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Path) -> Result<(), Error> {
     let Some((id, pod)) = agent.pods.of_sandbox(sandbox) else { return Ok(()) };
     pod.unmount().await?;
+    // Whatever still runs in the pod would write on.
+    agent.cgroups()?.named(&cgroups_path(&id)).remove().await?;
     if pod.root != bundle {
         storage::remove_tree(&pod.root).await?;
         if let Some(all) = pod.root.parent() {
             storage::remove_if_empty(all)?;
         }
     }
-    agent.cgroups()?.named(&cgroups_path(&id)).remove().await?;
     agent.pods.forget(&id);
     Ok(())
 }

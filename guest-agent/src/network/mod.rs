@@ -166,8 +166,12 @@ impl Network {
         while let Some(job) = self.take_unplaced(namespace) {
             let (id, place) = (job.id.clone(), job.place);
             let done = Self::configure(job).await;
-            let done =
-                done.inspect_err(|_| self.with_adapter(namespace, &id, |adapter| adapter.placed = None))?;
+            let done = done.inspect_err(|_| {
+                // Unless its pod has gone meanwhile and another has it.
+                let give_up =
+                    |adapter: &mut Adapter| adapter.placed = adapter.placed.filter(|now| *now != place);
+                self.with_adapter(namespace, &id, give_up);
+            })?;
             if let Some(lease) = done.leased {
                 leased = true;
                 let keeper = Keeper::of(self, namespace, lease);

@@ -13,6 +13,9 @@ use super::{Error, Place};
 /// Names that are tried after the interface's own: `eth` and a number below this.
 const NAMES: u32 = 1000;
 
+/// What an interface is called that came back from a pod when its name was taken, and one on its way.
+const MAKESHIFT: [&str; 2] = ["dev", "moving"];
+
 /// Moves the interface to the process's namespace, which becomes the calling thread's; returns its name there.
 pub(super) fn to(pid: u32, name: &str) -> Result<String, Error> {
     let path = Place::Process(pid).namespace();
@@ -37,8 +40,10 @@ pub(super) fn to(pid: u32, name: &str) -> Result<String, Error> {
 fn settle(passing: &str, name: &str) -> Result<String, Error> {
     let netlink = Netlink::open().map_err(Error::step("opening a netlink socket for", name))?;
     let there = index(passing)?;
+    // The kernel's and our own makeshift names do not stay.
+    let own = Some(name.to_owned()).filter(|name| !MAKESHIFT.iter().any(|prefix| name.starts_with(prefix)));
     let others = (0..NAMES).map(|number| format!("eth{number}"));
-    for candidate in std::iter::once(name.to_owned()).chain(others) {
+    for candidate in own.into_iter().chain(others) {
         match netlink.rename(there, &candidate) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             renamed => return renamed.map(|()| candidate).map_err(Error::step("naming in its pod", name)),

@@ -24,7 +24,8 @@ struct Exit {
 impl EarlyExits {
     /// A job begins.
     pub(super) fn begin(&mut self, job: JobId) {
-        self.begun = job;
+        // Requests may overtake each other on the way here.
+        self.begun = self.begun.max(job);
     }
 
     /// A process has ended that nobody knows.

@@ -84,8 +84,11 @@ fn parents() -> HashMap<Pid, Pid> {
     .collect()
 }
 
-/// Whether a process has an open descriptor that is called `target`. Reading the link asks no file system.
+/// Whether a process has a descriptor to write to that is called `target`: workers that were forked since have the pipe's
+/// other end for a moment. Reading the link asks no file system, nor does its mode, which tells how the descriptor is open.
 fn holds(pid: Pid, target: &str) -> bool {
     let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == Path::new(target)))
+    let is_for_writing = |fd: &fs::DirEntry| fd.metadata().is_ok_and(|link| link.mode() & 0o200 != 0);
+    fds.flatten()
+        .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == Path::new(target)) && is_for_writing(&fd))
 }

@@ -69,19 +69,23 @@ impl Plan {
         self.mount_union()
     }
 
-    /// Takes back what was done for a union that could not be mounted, whose error is the one that matters. Directories with
-    /// something in them were there before.
-    fn undo(&self, bundle_is_bound: bool) {
-        let _ = std::fs::remove_dir(&self.root);
+    /// Those of the directories it needs that are not there yet, parents last.
+    fn missing(&self) -> Vec<PathBuf> {
+        let parts = |scratch: &PathBuf| ["upper", "work", "bundle"].map(|name| scratch.join(name));
+        let needed = self.scratch.iter().flat_map(parts).chain([self.root.clone(), self.bundle.clone()]);
+        needed.filter(|path| std::fs::symlink_metadata(path).is_err()).collect()
+    }
+
+    /// Takes back what was done for a union that could not be mounted, whose error is the one that matters: what it has
+    /// `made` is removed.
+    fn undo(&self, bundle_is_bound: bool, made: &[PathBuf]) {
+        // In the bound bundle, if that is bound.
+        let _ = made.contains(&self.root).then(|| std::fs::remove_dir(&self.root));
         if bundle_is_bound && let Err(error) = mounts::unmount(&self.bundle) {
             tracing::warn!(error = with_causes(&error), "a bundle stays bound to its scratch disk");
             return;
         }
-        let made = self
-            .scratch
-            .iter()
-            .flat_map(|scratch| ["upper", "work", "bundle"].map(|name| scratch.join(name)));
-        for directory in made.chain([self.bundle.clone()]) {
+        for directory in made {
             let _ = std::fs::remove_dir(directory);
         }
     }
@@ -111,11 +115,11 @@ impl Storage {
         super::machine_prepared().await;
         let bundle = plan.bundle.clone();
         let bound = blocking(move || {
-            let source = plan.bundle_source();
+            let (source, made) = (plan.bundle_source(), plan.missing());
             if let Some(source) = &source {
-                plan.bind_bundle(source).inspect_err(|_| plan.undo(false))?;
+                plan.bind_bundle(source).inspect_err(|_| plan.undo(false, &made))?;
             }
-            plan.mount().inspect_err(|_| plan.undo(source.is_some()))?;
+            plan.mount().inspect_err(|_| plan.undo(source.is_some(), &made))?;
             Ok(source.is_some())
         })
         .await?;

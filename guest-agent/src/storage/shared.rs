@@ -27,7 +27,7 @@ pub(crate) fn share_memory(path: &Path) -> Result<(), Error> {
     share_directory(path)
 }
 
-/// Creates `path`, for everybody to write, unless there is a directory or a plain file. That it is a link, or that there
+/// Creates `path`, for everybody to write, unless there is something. That it is a link, or that there
 /// is one on the way, is an error: it would lead out of what the containers of a pod share.
 pub(crate) fn create_open_directory(path: &Path) -> Result<(), Error> {
     if walk::is_there(path).map_err(Error::io("looking at", path))? {

@@ -14,6 +14,8 @@ use super::Error;
 /// So many directories are open at once. What lies deeper is moved up first: containers can nest directories deeper than
 /// paths may be long.
 const DEPTH: u32 = 32;
+/// So often a directory is listed in which there is something every time.
+const ROUNDS: u32 = 100;
 
 /// Removes `path` and everything in it. What is gone is fine; a mount inside stops the removal there.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
@@ -28,7 +30,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     let top = openat2(AT_FDCWD, path, OpenHow::new().flags(flags))
         .map_err(|errno| failed("opening", path, errno))?;
     let mut removal = Removal { top: &top, path, moved: 0 };
-    while removal.empty(&top, path, 0)? {}
+    removal.empty_all(&top, path, 0)?;
     gone(fs::remove_dir(path), path)
 }
 
@@ -40,6 +42,21 @@ struct Removal<'a> {
 }
 
 impl Removal<'_> {
+    /// Removes what is in a directory, also what a listing has missed. Something that writes there all the time is not
+    /// run after for ever: the directory is then not empty.
+    fn empty_all(&mut self, directory: &OwnedFd, path: &Path, depth: u32) -> Result<(), Error> {
+        let mut rounds = 0;
+        while rounds < ROUNDS {
+            let moved = self.moved;
+            if !self.empty(directory, path, depth)? {
+                break;
+            }
+            // One that has moved something up gets on.
+            rounds = if self.moved > moved { 0 } else { rounds + 1 };
+        }
+        Ok(())
+    }
+
     /// Removes what is in a directory, `depth` below the top; says whether anything was there.
     fn empty(&mut self, directory: &OwnedFd, path: &Path, depth: u32) -> Result<bool, Error> {
         let mut found = false;
@@ -71,7 +88,7 @@ impl Removal<'_> {
             Err(Errno::EXDEV) => return Err(Error::MountInside(path.to_owned())),
             other => other.map_err(|errno| failed("opening", path, errno))?,
         };
-        while self.empty(&directory, path, depth + 1)? {}
+        self.empty_all(&directory, path, depth + 1)?;
         unlinkat(parent, name, UnlinkatFlags::RemoveDir).map_err(|errno| failed("removing", path, errno))
     }
 

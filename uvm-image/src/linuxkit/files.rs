@@ -20,7 +20,7 @@ pub enum FileError {
     #[error("did not specify path for file")]
     NoPath,
     /// It would be somewhere else.
-    #[error("the path {0:?} leads out of the root: it has .. or a NUL")]
+    #[error("the path {0:?} cannot be in a root: it has .. or a NUL, or is longer than 4096 bytes")]
     Path(String),
     /// A directory has no contents.
     #[error("{0}: directory with contents not allowed")]

@@ -4,11 +4,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outside;
 
+/// Bytes of a path (`PATH_MAX`). Without a bound an entry could cost the square of its length in memory.
+const MAX_PATH: usize = 4096;
+
 /// `path` from the root on, without `.` and empty parts; the root itself is empty.
 pub fn clean(path: &[u8]) -> Result<Vec<u8>, Outside> {
     let parts: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
-    if parts.contains(&&b".."[..]) || path.contains(&0) {
+    if parts.contains(&&b".."[..]) || path.contains(&0) || path.len() > MAX_PATH {
         return Err(Outside);
     }
     Ok(parts.join(&b'/'))
@@ -21,7 +24,11 @@ pub fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A path as it is shown.
 pub fn text(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    let mut text = String::from_utf8_lossy(&path[..path.len().min(MAX_PATH)]).into_owned();
+    if path.len() > MAX_PATH {
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -42,6 +49,9 @@ mod tests {
         }
         for path in ["..", "a/../b", "/..", "a/..", "a\0b"] {
             assert_eq!(clean(path.as_bytes()), Err(Outside), "{path}");
+        }
+        for (length, fits) in [(4096, true), (4097, false)] {
+            assert_eq!(clean(&vec![b'x'; length]).is_ok(), fits, "{length}");
         }
         assert_eq!(parents(b"a/bc/d").collect::<Vec<_>>(), [&b"a"[..], b"a/bc"]);
     }

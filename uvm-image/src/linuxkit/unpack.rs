@@ -24,7 +24,9 @@ pub enum UnpackError {
         source: TarError,
     },
     /// A path leads out of the root.
-    #[error("{image} has the path {path:?}, which leads out of the root: it has .. or a NUL")]
+    #[error(
+        "{image} has the path {path:?}, which cannot be in a root: it has .. or a NUL, or is longer than 4096 bytes"
+    )]
     Path {
         /// The image.
         image: String,

@@ -9,6 +9,8 @@ use crate::layers::MAX_LAYERS;
 
 /// Part of every name: disks of another version are made anew.
 const FORMAT_VERSION: u32 = 2;
+/// The same for merged layers.
+const STACK_VERSION: u32 = 3;
 
 /// Which disk: the content it was made of and the version of its format. It is also the start of files' names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ impl DiskKey {
     /// The disk of several layers, merged.
     pub(super) fn stack(diff_ids: &[Digest]) -> Self {
         let all: Vec<String> = diff_ids.iter().map(Digest::to_string).collect();
-        Self(format!("stack-{}.v{FORMAT_VERSION}", Digest::of(all.join("\n").as_bytes()).hex()))
+        Self(format!("stack-{}.v{STACK_VERSION}", Digest::of(all.join("\n").as_bytes()).hex()))
     }
 
     /// The disks of an image with these layers, lowest first: one for each layer, or one for all of them if a utility VM

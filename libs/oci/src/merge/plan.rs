@@ -20,6 +20,9 @@ pub(super) enum Action {
     Relink(Vec<u8>),
 }
 
+/// Bytes of a path (`PATH_MAX`). Without a bound an entry could cost the square of its length in time.
+const MAX_PATH: usize = 4096;
+
 /// An entry of a layer: where it ends in the stream, and what happens to it.
 pub(super) struct Planned {
     pub(super) end: u64,
@@ -93,7 +96,9 @@ impl Plan {
 
     fn entry(&mut self, layer: usize, item: Item, early: &mut Vec<Vec<u8>>) {
         let at = (layer, item.at);
-        self.uncover(layer, &item.path);
+        if layer > 0 {
+            self.uncover(layer, &item.path);
+        }
         if item.kind == Kind::Directory {
             if let Some(node) = self.nodes.get_mut(&item.path)
                 && node.directory
@@ -193,6 +198,10 @@ fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
     let (mut planned, mut items) = (Vec::new(), Vec::new());
     let mut data = vec![0; 64 * 1024];
     while let Some(entry) = tar.next_entry()? {
+        if entry.path.len() > MAX_PATH || entry.link.len() > MAX_PATH {
+            let reason = "longer than the 4096 bytes that the kernel takes";
+            return Err(TarError::Field { offset: tar.offset(), field: "path".to_owned(), reason });
+        }
         while tar.read_data(&mut data)? > 0 {}
         let end = tar.offset().next_multiple_of(RECORD as u64);
         items.push(Item {

@@ -88,7 +88,7 @@ fn a_link_to_a_file_that_is_left_out_has_its_content() {
 fn a_link_to_nothing_and_a_way_out_are_refused() {
     for (path, target, expected) in [
         ("a", "absent", "a is a hard link to absent, which is in no layer"),
-        ("a", "../x", "leads out of the root"),
+        ("a", "../x", "cannot be in a root"),
         ("a", "a", "a is a hard link to a, which is in no layer"),
     ] {
         let mut layer = LayerBuilder::new();

@@ -19,7 +19,7 @@ const IN_THE_SECOND: &[(&str, &str)] = &[
     ("files:\n  - {path: §/, contents: x}", "files.0.path: did not specify path"),
     ("files:\n  - {path: a, metadata: §xml}", "files.0.metadata: a: there is no metadata"),
     ("files:\n  - {path: a, source: §/absent/x}", "files.0.source: a: cannot read its source"),
-    ("files:\n  - {path: §../../x, contents: x}", "files.0.path: the path \"../../x\" leads out of the root"),
+    ("files:\n  - {path: §../../x, contents: x}", "files.0.path: the path \"../../x\" cannot be in a root"),
     (
         "services:\n  - {name: a, image: i, capabilities: [CAP_KILL, §NET_ADMIN]}",
         "services.0.capabilities.1: container a: unknown capability: NET_ADMIN",
