@@ -105,33 +105,47 @@ async fn stuck(host: &mut ForeignHost, bridge: &mut Bridge, name: &str) -> Resul
     Ok(Stuck { container, exec })
 }
 
+impl Stuck {
+    /// Asks for the ends of init and exec.
+    async fn wait(&self, bridge: &mut Bridge) -> Result<[u64; 2]> {
+        let init = bridge.request(&self.container.id, wait(self.container.pid)).await?;
+        let exec = bridge.request(&self.container.id, wait(self.exec.0)).await?;
+        Ok([init, exec])
+    }
+}
+
+/// Both were killed, and the host hears of the container's end.
+async fn killed(bridge: &mut Bridge, inbox: &mut Inbox, waits: [u64; 2]) -> Result<()> {
+    for asked in waits {
+        let answer = inbox.answer(bridge, asked).await?;
+        ensure!(answer["ExitCode"] == 137, "{answer}");
+    }
+    inbox.notified(bridge).await.map(drop)
+}
+
 async fn forced(host: &mut ForeignHost) -> Result<()> {
     let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
     let before = descriptors(host, &mut bridge).await?;
-    let Stuck { container, exec } = stuck(host, &mut bridge, "forced").await?;
-    let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
-    let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
+    let stuck = stuck(host, &mut bridge, "forced").await?;
+    let waits = stuck.wait(&mut bridge).await?;
+    let container = &stuck.container;
     let shutdown = bridge.request(&container.id, ShutdownForced {}).await?;
     ensure!(inbox.answer(&mut bridge, shutdown).await?["Result"] == 0);
-    for asked in [init_wait, exec_wait] {
-        let answer = inbox.answer(&mut bridge, asked).await?;
-        ensure!(answer["ExitCode"] == 137, "{answer}");
-    }
-    inbox.notified(&mut bridge).await?;
+    killed(&mut bridge, &mut inbox, waits).await?;
     let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
     ensure!(bridge.answer(delete).await?["Result"] == 0);
     // The host keeps its ends to the last.
     ensure!(descriptors(host, &mut bridge).await? == before);
-    drop((container, exec));
+    drop(stuck);
     Ok(())
 }
 
 async fn deleted(host: &mut ForeignHost) -> Result<()> {
     let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
     let before = descriptors(host, &mut bridge).await?;
-    let Stuck { container, exec } = stuck(host, &mut bridge, "deleted").await?;
-    let init_wait = bridge.request(&container.id, wait(container.pid)).await?;
-    let exec_wait = bridge.request(&container.id, wait(exec.0)).await?;
+    let stuck = stuck(host, &mut bridge, "deleted").await?;
+    let waits = stuck.wait(&mut bridge).await?;
+    let container = &stuck.container;
     let kill = SignalProcess { process_id: ProcessId(u32::try_from(container.pid)?), options: None };
     let kill = bridge.request(&container.id, kill).await?;
     ensure!(inbox.answer(&mut bridge, kill).await?["Result"] == 0);
@@ -147,13 +161,9 @@ async fn deleted(host: &mut ForeignHost) -> Result<()> {
             "{answer}"
         );
     }
-    for asked in [init_wait, exec_wait] {
-        let answer = inbox.answer(&mut bridge, asked).await?;
-        ensure!(answer["ExitCode"] == 137, "{answer}");
-    }
-    inbox.notified(&mut bridge).await?;
+    killed(&mut bridge, &mut inbox, waits).await?;
     ensure!(descriptors(host, &mut bridge).await? == before);
-    drop((container, exec));
+    drop(stuck);
     Ok(())
 }
 

@@ -171,10 +171,9 @@ pub(crate) fn place_fd(fd: impl AsFd, target: RawFd) -> nix::Result<()> {
 }
 
 /// Takes ownership of a descriptor that has just arrived in a control message.
-pub(crate) fn own_received_fd(fd: RawFd) -> std::os::fd::OwnedFd {
-    use std::os::fd::FromRawFd;
+pub(crate) fn own_received_fd(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel made this descriptor for us in `recvmsg`, so nobody else owns it.
-    unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// Sends a signal by number, which reaches the real-time signals that `nix` has no names for.

@@ -13,7 +13,7 @@ use super::ids::Ids;
 use super::images::{Found, ImageError, Images};
 use super::kernel::{KernelError, KernelFiles};
 use super::load::Loaded;
-use super::places::{Key, Spot};
+use super::places::{At, Key, Spot};
 use super::ready::{self, Ready, image_of};
 use super::runtime::{Root, runtime};
 use super::spec::SpecError;
@@ -120,16 +120,12 @@ impl Assembly {
         let kernel = kernel.transpose()?;
         let ids = Ids::of(description);
         for (at, volume) in description.volumes.iter().enumerate() {
-            volumes::check(volume, &from.platform).map_err(|fault| {
-                let key = Key::new(&[&"volumes", &at]).below(&fault.key);
-                AssembleError::from(*fault.error).at(loaded.places.of(&key))
-            })?;
+            let here = Key::new(&[&"volumes", &at]);
+            volumes::check(volume, &from.platform).map_err(|fault| located(&loaded, &here, fault))?;
         }
         for (at, file) in description.files.iter().enumerate() {
-            files::check(file, &ids).map_err(|fault| {
-                let key = Key::new(&[&"files", &at]).below(&fault.key);
-                AssembleError::from(*fault.error).at(loaded.places.of(&key))
-            })?;
+            let here = Key::new(&[&"files", &at]);
+            files::check(file, &ids).map_err(|fault| located(&loaded, &here, fault))?;
         }
         let volumes = description.volumes.iter().map(|v| (v.name.clone(), v.readonly)).collect();
         let containers = ready::all(&loaded, &|name| &images[name], &ids, &volumes)?;
@@ -163,10 +159,9 @@ impl Assembly {
             self.container(ready, &mut seen, out)?;
         }
         for (at, file) in self.loaded.description.files.iter().enumerate() {
-            files::add(at, file, &self.ids, &self.loaded.document, out).map_err(|fault| {
-                let key = Key::new(&[&"files", &at]).below(&fault.key);
-                AssembleError::from(*fault.error).at(self.loaded.places.of(&key))
-            })?;
+            let here = Key::new(&[&"files", &at]);
+            files::add(at, file, &self.ids, &self.loaded.document, out)
+                .map_err(|fault| located(&self.loaded, &here, fault))?;
         }
         let origin = |name: &str| Origin { source: "linuxkit.files".to_owned(), location: name.to_owned() };
         if wanted.dockerfile {
@@ -235,16 +230,19 @@ impl Assembly {
     }
 }
 
+/// A fault of what stands at `here`, with its place.
+fn located<E>(loaded: &Loaded, here: &Key, fault: At<E>) -> AssembleError
+where
+    AssembleError: From<E>,
+{
+    AssembleError::from(*fault.error).at(loaded.places.of(&here.below(&fault.key)))
+}
+
 /// The images of `description` but for the kernel's, and where each is named.
 fn named(description: &Description) -> impl Iterator<Item = (Key, &str)> {
     let init = description.init.iter().enumerate();
     let init = init.map(|(at, name)| (Key::new(&[&"init", &at]), name.as_str()));
-    let lists = [
-        ("onboot", &description.onboot),
-        ("onshutdown", &description.onshutdown),
-        ("services", &description.services),
-    ];
-    let items = lists.into_iter().flat_map(|(list, items)| {
+    let items = description.containers().into_iter().flat_map(|(list, items)| {
         let items = items.iter().enumerate();
         items.map(move |(at, item)| (Key::new(&[&list, &at, &"image"]), image_of(item)))
     });

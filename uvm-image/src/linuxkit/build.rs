@@ -247,12 +247,7 @@ fn versions_of(product: &Product, assembly: &Assembly) -> String {
 
 /// Containers that nobody starts.
 fn not_run(assembly: &Assembly) -> Vec<String> {
-    let description = &assembly.loaded.description;
-    let lists = [
-        ("onboot", &description.onboot),
-        ("onshutdown", &description.onshutdown),
-        ("services", &description.services),
-    ];
+    let lists = assembly.loaded.description.containers();
     let line = |list: &str, item: &super::config::Item| {
         let name = item["name"].as_str().unwrap_or_default();
         format!("{list} {name} is in the root, but guest-agent will not start it")

@@ -30,6 +30,13 @@ pub struct Description {
     pub lcow: Lcow,
 }
 
+impl Description {
+    /// All containers, by the lists that they stand in, in the order of the root.
+    pub fn containers(&self) -> [(&'static str, &[Item]); 3] {
+        [("onboot", &self.onboot), ("onshutdown", &self.onshutdown), ("services", &self.services)]
+    }
+}
+
 /// The kernel.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -26,12 +26,7 @@ pub enum NameError {
 
 /// Refuses names in `description` that are no directories', and those that must not come twice.
 pub fn check(description: &Description) -> Result<(), At<NameError>> {
-    let lists = [
-        ("onboot", &description.onboot),
-        ("onshutdown", &description.onshutdown),
-        ("services", &description.services),
-    ];
-    for (list, items) in lists {
+    for (list, items) in description.containers() {
         let names = items.iter().map(|item| item["name"].as_str().unwrap_or_default());
         let twice = (list == "services").then_some(NameError::DuplicateService as fn(String) -> NameError);
         each(list, names, twice)?;

@@ -32,14 +32,9 @@ pub fn all<'a>(
     ids: &Ids,
     volumes: &Volumes,
 ) -> Result<Vec<Ready>, AssembleError> {
-    let description = &loaded.description;
-    let lists = [
-        ("onboot", &description.onboot, true),
-        ("onshutdown", &description.onshutdown, true),
-        ("services", &description.services, false),
-    ];
     let mut all = Vec::new();
-    for (list, items, numbered) in lists {
+    for (list, items) in loaded.description.containers() {
+        let numbered = list != "services";
         for (at, item) in items.iter().enumerate() {
             let name = item["name"].as_str().unwrap_or_default();
             let name = if numbered { format!("{at:03}-{name}") } else { name.to_owned() };
