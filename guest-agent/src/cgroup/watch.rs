@@ -18,24 +18,24 @@ const LOOK: Duration = Duration::from_mins(1);
 /// How often it is looked whether something was killed, where the kernel does not say.
 const LOOK_FOR_KILLS: Duration = Duration::from_secs(1);
 
-/// At once and every minute: limits all containers together to what the machine has now less `reserve` bytes, and looks
-/// whether the agent itself uses more than `alarm` bytes.
+/// Every minute: limits all containers together to what the machine has now less `reserve` bytes, and looks whether the
+/// agent itself uses more than `alarm` bytes, which it does at once, too.
 pub(crate) async fn follow_memory(cgroups: Cgroups, reserve: u64, alarm: u64) {
     let agent = cgroups.named(AGENT);
     let mut exceeded = false;
     loop {
-        if let Err(error) = cgroups.limit_pods(reserve) {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the limit of all containers was not refreshed"
-            );
-        }
         let memory = agent.version.memory(&agent.path);
         if memory.usage > alarm && !exceeded {
             agent.warn(MemoryUse { limit: alarm, ..memory }, 1);
         }
         exceeded = memory.usage > alarm;
         tokio::time::sleep(LOOK).await;
+        if let Err(error) = cgroups.limit_pods(reserve) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the limit of all containers was not refreshed"
+            );
+        }
     }
 }
 
