@@ -14,7 +14,7 @@ use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::json;
 
 use crate::devices::{plug, pull};
-use crate::pods::{KIND, SANDBOX, create, end, mount, output, sandbox, start, workload};
+use crate::pods::{KIND, SANDBOX, create, end, mount, output, sandbox, start, talk, workload};
 use crate::storage::{layer_disk, modify};
 
 const VIRTUAL: &str = "io.microsoft.cri.virtual-pod-id";
@@ -28,6 +28,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_workload_has_the_network_that_its_pod_has", own_network)
         .test("a_block_device_is_passed_through", block_devices)
         .test("every_process_of_a_container_is_listed", process_list)
+        .test("containers_reach_themselves", loopback)
 }
 
 /// A pod of its own beside others.
@@ -205,4 +206,18 @@ pub(crate) async fn process_list(lab: Arc<Lab>) -> Result<()> {
     ensure!(!listed(&uvm, &container.id).await?.contains(&exec.pid.0), "it has ended, and that was reported");
     end(&uvm, &container, init).await?;
     end(&uvm, &pod, pause).await
+}
+
+async fn loopback(lab: Arc<Lab>) -> Result<()> {
+    let script = [talk("127.0.0.1"), talk("::1")].join("; ");
+    let alone = lab.container().await?.script(&script).run(&lab).await?;
+    let uvm = lab.uvm().await?;
+    let pod = sandbox(&lab).await?;
+    let init = start(&uvm, &pod).await?;
+    let inside = output(&lab, &workload(&lab, &pod, &script).await?).await?;
+    end(&uvm, &pod, init).await?;
+    for text in [String::from_utf8(alone.stdout)?, inside] {
+        ensure!(text == "heard\nheard\n", "{text:?}");
+    }
+    Ok(())
 }

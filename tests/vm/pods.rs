@@ -222,6 +222,14 @@ async fn constraints(lab: Arc<Lab>) -> Result<()> {
     end(&uvm, &container, init).await
 }
 
+/// A script that serves one connection, makes it at an address of its own, and prints what it hears.
+pub(crate) fn talk(address: &str) -> String {
+    format!(
+        "echo heard | busybox nc -l -p 7000 >/dev/null & for attempt in $(seq 200); do \
+         busybox nc {address} 7000 </dev/null 2>/dev/null && break; done; kill $! 2>/dev/null; wait"
+    )
+}
+
 async fn network(_: Arc<Lab>) -> Result<()> {
     let nics = [0, 1].map(|index| Nic { mac: MacAddress::default_for(index) });
     let lab = Lab::with_plan(BootPlan { nics: nics.to_vec(), ..Lab::plan() })?;
@@ -241,7 +249,7 @@ async fn network(_: Arc<Lab>) -> Result<()> {
     pod.spec["windows"] = json!({"network": {"networkNamespace": NAMESPACE.to_lowercase()}});
     let init = start(&uvm, &pod).await?;
     let show = "cat /etc/resolv.conf; busybox ip -o addr; busybox ip route; busybox ip -6 route; busybox ip link; busybox ip rule; busybox ip route show table 101";
-    let mut container = workload(&lab, &pod, show).await?;
+    let mut container = workload(&lab, &pod, &format!("{show}; {}", talk("10.0.2.15"))).await?;
     container
         .leave("network")?
         .push(json!({"type": "network", "path": format!("/proc/{}/ns/net", init.pid)}));
@@ -253,6 +261,7 @@ async fn network(_: Arc<Lab>) -> Result<()> {
         "default via 10.0.2.2 dev eth0",
         "default via fd00::1 dev eth0",
         "mtu 1450",
+        "heard",
     ] {
         ensure!(text.contains(part), "{part} is missing in {text}");
     }

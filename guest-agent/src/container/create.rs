@@ -108,7 +108,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         activity: base.activity_id,
         bundle,
         scratch: PathBuf::from(settings.scratch_dir_path),
-        owns_pid_namespace: runtime_spec::owns_pid_namespace(&spec),
+        owns_pid_namespace: runtime_spec::owns_namespace(&spec, "pid"),
         cgroup: agent.cgroups()?.named(cgroups_path),
         spec,
         tee,
@@ -189,6 +189,7 @@ async fn create_init(
         id: id.to_owned(),
         bundle: bundle.to_owned(),
         confinement: confinement.0.clone(),
+        new_network: runtime_spec::owns_namespace(spec, "network"),
         stdio,
     };
     let created = agent.runtime.create(job, &fds).await;

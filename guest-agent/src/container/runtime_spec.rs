@@ -142,11 +142,11 @@ fn add_capabilities(set: &mut Value) {
     }
 }
 
-/// Whether the container's pid namespace is its own: there is one, and it is not an existing one's path.
-pub(super) fn owns_pid_namespace(spec: &Value) -> bool {
+/// Whether the container's namespace of a kind is its own: there is one, and it is not an existing one's path.
+pub(super) fn owns_namespace(spec: &Value, kind: &str) -> bool {
     let namespaces = spec["linux"]["namespaces"].as_array().map(Vec::as_slice).unwrap_or_default();
     namespaces.iter().any(|namespace| {
-        namespace["type"] == "pid" && namespace["path"].as_str().unwrap_or_default().is_empty()
+        namespace["type"] == kind && namespace["path"].as_str().unwrap_or_default().is_empty()
     })
 }
 
@@ -209,10 +209,9 @@ mod tests {
 
     #[test]
     fn a_joined_pid_namespace_is_not_its_own() {
-        assert!(owns_pid_namespace(&spec()));
-        assert!(!owns_pid_namespace(
-            &json!({"linux": {"namespaces": [{"type": "pid", "path": "/proc/9/ns/pid"}]}})
-        ));
-        assert!(!owns_pid_namespace(&json!({"linux": {}})));
+        assert!(owns_namespace(&spec(), "pid"));
+        let joined = json!({"linux": {"namespaces": [{"type": "pid", "path": "/proc/9/ns/pid"}]}});
+        assert!(!owns_namespace(&joined, "pid"));
+        assert!(!owns_namespace(&json!({"linux": {}}), "pid"));
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct ContainerJob {
     pub(crate) bundle: PathBuf,
     /// File with what the executor does before init's program runs.
     pub(crate) confinement: PathBuf,
+    /// Whether its network namespace is a new one.
+    pub(crate) new_network: bool,
     /// Its standard streams.
     pub(crate) stdio: Stdio,
 }

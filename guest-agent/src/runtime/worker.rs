@@ -10,9 +10,9 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 
-use super::STATE_ROOT;
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
+use super::{STATE_ROOT, loopback};
 use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
@@ -46,7 +46,11 @@ fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> 
         })
         .map_err(|error| JobFailure::other(with_causes(&error)))?;
     let pid = container.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok());
-    pid.ok_or_else(|| JobFailure::other("libcontainer reported no pid"))
+    let pid = pid.ok_or_else(|| JobFailure::other("libcontainer reported no pid"))?;
+    if job.new_network {
+        loopback::bring_up(pid).map_err(|error| JobFailure::other(format!("bringing up lo: {error}")))?;
+    }
+    Ok(pid)
 }
 
 fn exec(job: &ProcessJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
