@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use host_bridge::guest::LogLine;
+use host_bridge::guest::{LogLine, VmProcess};
 use host_bridge::uvm::{BootPlan, Uvm};
 use host_bridge::vmm::Exit;
 use lcow_protocol::{ContainerId, HResult, MessageType};
@@ -174,11 +174,20 @@ async fn formatting(lab: Arc<Lab>) -> Result<()> {
     let target = format!("{}/dev", lab.unique("/run/format"));
     let settings = json!({"MountPath": target, "Lun": lun.get(), "BlockDev": true});
     modify(&uvm, "Add", "MappedVirtualDisk", settings.clone()).await?;
-    lab.shell(&format!("/sbin/mkfs.ext4 -F {target}")).await?;
+    let format = "mkfs.ext4 -q -E lazy_itable_init=0,nodiscard -O ^has_journal,sparse_super2,^resize_inode";
+    let args: Vec<&str> = format.split(' ').chain([target.as_str()]).collect();
+    let made = uvm.exec(VmProcess::new(args)).await?.output().await?;
+    ensure!(made.status == 0, "{made:?}");
     modify(&uvm, "Remove", "MappedVirtualDisk", settings).await?;
     pull(&uvm, lun).await?;
     let check = std::process::Command::new("e2fsck").args(["-fn"]).arg(&path).output()?;
     ensure!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    let header = std::process::Command::new("dumpe2fs").arg("-h").arg(&path).output()?;
+    let header = String::from_utf8_lossy(&header.stdout).into_owned();
+    let features =
+        header.lines().find(|line| line.starts_with("Filesystem features:")).context("features")?;
+    let has = |feature| features.split(' ').any(|word| word == feature);
+    ensure!(has("sparse_super2") && !has("has_journal") && !has("resize_inode"), "{features}");
     Ok(())
 }
 
