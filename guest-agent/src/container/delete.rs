@@ -30,8 +30,8 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     }
     container.give_up_output();
     end_init(agent, &container).await?;
-    if let Some(namespace) = &container.network {
-        agent.network.detach(namespace);
+    if let Some(network) = &container.network {
+        agent.network.detach(&network.namespace, &network.resolv_conf);
     }
     if let Some((_, pod)) = agent.pods.of_sandbox(id) {
         pod.unmount().await?;
