@@ -13,6 +13,7 @@ mod plan;
 mod records;
 mod relocate;
 mod resolv_conf;
+mod turn;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,8 @@ impl Network {
         self.0.borrow_mut().detach(&namespace.to_ascii_lowercase(), resolv_conf);
     }
 
-    /// Moves and configures the adapters of a namespace that are not where they belong.
+    /// Moves and configures the adapters of a namespace that are not where they belong. Afterwards none is left that
+    /// somebody else is still at.
     async fn sync(&self, namespace: &str) -> Result<(), Error> {
         self.sync_by(namespace, async |job| self.configure(job).await).await
     }
@@ -131,6 +133,8 @@ impl Network {
         namespace: &str,
         mut configure: impl AsyncFnMut(Job) -> Result<Configured, Error>,
     ) -> Result<(), Error> {
+        let Some(turn) = self.turn(namespace) else { return Ok(()) };
+        let _taken = turn.take().await;
         while let Some(job) = self.take_unplaced(namespace) {
             let (id, place) = (job.id.clone(), job.place);
             let done = configure(job).await.inspect_err(|_| {
@@ -161,6 +165,10 @@ impl Network {
 
     // Each borrows for as long as it takes, and not for the loop around it.
 
+    fn turn(&self, namespace: &str) -> Option<turn::Turn> {
+        self.0.borrow().turn(namespace)
+    }
+
     fn take_unplaced(&self, namespace: &str) -> Option<Job> {
         self.0.borrow_mut().take_unplaced(namespace)
     }
@@ -176,6 +184,8 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
 
     fn with_adapters(ids: &[&str]) -> Network {
@@ -192,6 +202,39 @@ mod tests {
 
     fn done(job: Job) -> Configured {
         Configured { settings: job.settings, leased: None }
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_second_waits_for_what_the_first_is_at() {
+        let network = with_adapters(&["a"]);
+        let (begun, go_on) = (Notify::new(), Notify::new());
+        let finished = std::cell::Cell::new(false);
+        attach(&network, Place::Machine, "first");
+        let first = network.sync_by("n", async |job| {
+            begun.notify_one();
+            go_on.notified().await;
+            finished.set(true);
+            Ok(done(job))
+        });
+        let second = async {
+            begun.notified().await;
+            attach(&network, Place::Machine, "second");
+            let waiting = network.sync_by("n", async |_| panic!("it was configured already"));
+            let (synced, ()) = tokio::join!(
+                async {
+                    let synced = waiting.await;
+                    assert!(finished.get(), "the answer would come too early");
+                    synced
+                },
+                async {
+                    tokio::task::yield_now().await;
+                    go_on.notify_one();
+                }
+            );
+            synced
+        };
+        let (first, second) = tokio::join!(first, second);
+        first.and(second).unwrap();
     }
 
     #[tokio::test]

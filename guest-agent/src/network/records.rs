@@ -7,6 +7,7 @@ use lcow_protocol::settings;
 
 use super::configure::Job;
 use super::keeper::Keeper;
+use super::turn::Turn;
 use super::{Error, Place, resolv_conf};
 
 /// All namespaces by their ids in lower case.
@@ -24,6 +25,7 @@ struct Namespace {
     /// The `resolv.conf` of each container that is attached, kept up to date with what leases say. Several can be in the
     /// VM's own namespace.
     users: Vec<PathBuf>,
+    turn: Turn,
 }
 
 /// One adapter.
@@ -84,6 +86,11 @@ impl Records {
     /// Whether there is a record.
     pub(super) fn knows(&self, namespace: &str) -> bool {
         self.namespaces.contains_key(namespace)
+    }
+
+    /// Whose turn it is to configure adapters there.
+    pub(super) fn turn(&self, namespace: &str) -> Option<Turn> {
+        self.namespaces.get(namespace).map(|record| record.turn.clone())
     }
 
     /// A container with this `resolv.conf` comes to the namespace, whose adapters belong to `place` now.
