@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use host_bridge::guest::Stdio;
-use lcow_protocol::HResult;
+use lcow_protocol::{ContainerId, HResult};
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, refusal};
+use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
@@ -19,6 +19,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("directories_deeper_than_paths_are_long_are_removed", deep)
         .test("two_hundred_processes_with_streams_at_once", descriptors)
         .test("a_bundle_of_another_container_is_left_alone", bundle)
+        .test("a_bundle_is_one_containers_while_that_is_being_created", bundle_twice)
         .test("a_terminal_belongs_to_its_user", terminal)
         .test("recursive_propagation_is_understood", propagation)
 }
@@ -91,6 +92,25 @@ async fn bundle(lab: Arc<Lab>) -> Result<()> {
     let exec = uvm.container_exec(&container.id, process, Stdio::default()).await?;
     ensure!(exec.wait().await? == 0);
     end(&uvm, &container, init).await
+}
+
+async fn bundle_twice(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let first = lab.container().await?;
+    let second = LabContainer { id: ContainerId(lab.unique("twin")), ..first.clone() };
+    let (one, other) = tokio::join!(create(&uvm, &first), create(&uvm, &second));
+    let (created, refused) = match (one, other) {
+        (Ok(()), Err(refused)) => (first, refused),
+        (Err(refused), Ok(())) => (second, refused),
+        both => anyhow::bail!("one of two should have been refused: {both:?}"),
+    };
+    let owned = format!("is container {}'s", created.id);
+    ensure!(refused.to_string().contains(&owned), "{refused}");
+    // The refusal has taken nothing of it away.
+    let output = uvm.container_start(&created.id, Stdio::OUTPUT).await?.output().await?;
+    ensure!(output.stdout == b"hello\n", "{output:?}");
+    uvm.container_delete(&created.id).await?;
+    Ok(())
 }
 
 async fn terminal(lab: Arc<Lab>) -> Result<()> {

@@ -29,9 +29,8 @@ pub(crate) async fn create(
     settings: HostedSettings,
 ) -> Result<(), Error> {
     check(&base, &settings)?;
-    let reservation = agent.containers.reserve(base.container_id.clone())?;
-    check_unused(agent, &settings)?;
     let bundle = PathBuf::from(&settings.oci_bundle_path);
+    let reservation = agent.containers.reserve(base.container_id.clone(), &bundle)?;
     match build(agent, &base, settings).await {
         Ok(container) => {
             tokio::task::spawn_local(supervise(Rc::clone(agent), Rc::clone(&container)));
@@ -61,6 +60,10 @@ async fn undo(agent: &Agent, base: &RequestBase, bundle: &Path) {
         failed(&error);
     }
     if let Err(error) = super::delete::remove_bundle(bundle).await {
+        failed(&error);
+    }
+    // Whoever was deleted meanwhile has left it because of this one.
+    if let Err(error) = super::delete::remove_pod_directory(agent, &base.container_id, bundle) {
         failed(&error);
     }
 }
@@ -126,17 +129,6 @@ pub(super) async fn filter(agent: &Agent, spec: &Value) -> Result<Option<Rc<Filt
     match &spec["linux"]["seccomp"] {
         Value::Null => Ok(None),
         profile => Ok(Some(agent.filters.get(profile).await?)),
-    }
-}
-
-/// What is left of a failed `Create` is removed, so it must not be another container's.
-fn check_unused(agent: &Agent, settings: &HostedSettings) -> Result<(), Error> {
-    let bundle = Path::new(&settings.oci_bundle_path);
-    match agent.containers.all().into_iter().find(|container| container.bundle == bundle) {
-        Some(owner) => {
-            Err(Error::Invalid(format!("OciBundlePath {} is container {}'s", bundle.display(), owner.id)))
-        }
-        None => Ok(()),
     }
 }
 
