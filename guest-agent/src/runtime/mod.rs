@@ -19,6 +19,7 @@ mod filter;
 mod messages;
 mod overdue;
 mod parent;
+mod pending;
 mod spawn;
 mod worker;
 
