@@ -13,8 +13,7 @@ use serde_json::Value;
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, blocking, guest_path, pods, runtime_spec};
-use crate::causes;
+use super::{Container, Error, blocking, pods, runtime_spec, working_directory};
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
@@ -95,7 +94,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     create_bundle(&bundle).await?;
     let order = Order { agent, id: &base.container_id, bundle: &bundle, spec: settings.oci_specification };
     let Prepared { spec, root, tee, network, host_network } = prepare::prepare(order).await?;
-    create_working_directory(&spec, &root).await;
+    working_directory::create(&spec["process"], &root).await;
     let filter = filter(agent, &spec).await?;
     let mut config = spec.clone();
     let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
@@ -103,7 +102,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     agent.cgroups()?.adapt(&mut config);
     write_config(&bundle, &config).await?;
-    let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
+    let (child, waiting, terminal) = create_init(agent, id, &bundle, root, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
     let cgroups_path = spec["linux"]["cgroupsPath"].as_str().unwrap_or_default();
     Ok(Rc::new(Container {
@@ -142,22 +141,6 @@ async fn create_bundle(bundle: &Path) -> Result<(), Error> {
     .await
 }
 
-/// Images may name a working directory that they do not contain. Failing to make it is not an error: running
-/// in it will be.
-async fn create_working_directory(spec: &Value, root: &Path) {
-    let directory = spec["process"]["cwd"].as_str().unwrap_or("/").to_owned();
-    if directory == "/" {
-        return;
-    }
-    let (root, path) = (root.to_owned(), PathBuf::from(&directory));
-    let make = move || {
-        guest_path::create_dir_in(&root, &path).map_err(Error::io("creating the working directory", &path))
-    };
-    if let Err(error) = blocking(make).await {
-        tracing::debug!(error = causes::with_causes(&error), directory, "a working directory is missing");
-    }
-}
-
 async fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
     let path = bundle.join("config.json");
     let text = serde_json::to_vec(spec).map_err(|error| Error::Invalid(error.to_string()))?;
@@ -170,6 +153,7 @@ async fn create_init(
     agent: &Agent,
     id: &str,
     bundle: &Path,
+    root: PathBuf,
     spec: &Value,
     confinement: &JobFile,
 ) -> Result<Init, Error> {
@@ -188,7 +172,11 @@ async fn create_init(
     let child = match created {
         Ok(child) => child,
         Err(error) => {
-            return Err(failures.explain(error).await).map_err(Error::runtime("creating the container"));
+            let operation = "creating the container";
+            return Err(match failures.reason().await {
+                Some(reason) => Error::Runtime { operation, source: reason.into() },
+                None => working_directory::explain(operation, error, &spec["process"], root).await,
+            });
         }
     };
     let (stdio, terminal) = match planned {

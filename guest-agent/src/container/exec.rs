@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::create::{filter, plan_stdio, set_initial_size};
 use super::job_file::JobFile;
 use super::state::PlannedStdio;
-use super::{Container, Error, runtime_spec};
+use super::{Container, Error, runtime_spec, working_directory};
 use crate::gcs::Agent;
 use crate::process::{self, ConsoleSocket, Extras, Process, Pty, Relays, StdioPipes, Wanted};
 use crate::runtime::{self, Child, FailurePipe, ProcessJob, STATE_ROOT};
@@ -48,9 +48,7 @@ pub(crate) async fn exec(
     drop(failure_writer);
     let (child, ends) = match launched {
         Ok(launched) => launched,
-        Err(error) => {
-            return Err(failures.explain(error).await).map_err(Error::runtime("running the process"));
-        }
+        Err(error) => return Err(explain(container, error, failures, &process).await),
     };
     let pid = child.pid;
     let (started, relays) = match ends.and_then(|ends| connect(child, ends, streams)) {
@@ -65,6 +63,22 @@ pub(crate) async fn exec(
     container.execs.borrow_mut().insert(id, Rc::clone(&started));
     started.supervise(relays);
     Ok(id)
+}
+
+/// Why it does not run: by its own words, if it has said any.
+async fn explain(
+    container: &Container,
+    error: runtime::Error,
+    failures: FailurePipe,
+    process: &Value,
+) -> Error {
+    let operation = "running the process";
+    if let Some(reason) = failures.reason().await {
+        return Error::Runtime { operation, source: reason.into() };
+    }
+    // With its mounts, which the directory in the VM is without.
+    let root = PathBuf::from(format!("/proc/{}/root", container.init.id()));
+    working_directory::explain(operation, error, process, root).await
 }
 
 /// Our ends of a process's streams.

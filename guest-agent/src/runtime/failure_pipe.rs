@@ -9,7 +9,6 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::client::Error;
 use super::messages::JobFailure;
 
 /// How long a start may take before it is taken for granted: hooks may run in between.
@@ -52,9 +51,9 @@ impl FailurePipe {
         let _ = self.0.write_all(&[0]).await;
     }
 
-    /// The process's own reason for `error`, if it gave one: libcontainer has only text.
-    pub(crate) async fn explain(self, error: Error) -> Error {
-        self.outcome().await.err().map_or(error, Error::Job)
+    /// The process's own reason for a failure, if it gave one: libcontainer has only text.
+    pub(crate) async fn reason(self) -> Option<JobFailure> {
+        self.outcome().await.err()
     }
 
     /// Waits until the process runs its program or has failed to.
