@@ -21,6 +21,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_bundle_of_another_container_is_left_alone", bundle)
         .test("a_bundle_is_one_containers_while_that_is_being_created", bundle_twice)
         .test("a_terminal_belongs_to_its_user", terminal)
+        .test("a_process_whose_terminal_cannot_be_its_users_does_not_run", no_terminal)
         .test("recursive_propagation_is_understood", propagation)
 }
 
@@ -132,6 +133,21 @@ async fn terminal(lab: Arc<Lab>) -> Result<()> {
     let output = uvm.container_exec(&container.id, process, stdio).await?.output().await?;
     let text = String::from_utf8(output.stdout)?;
     ensure!(text.contains(" 1000 "), "{text:?}");
+    end(&uvm, &container, init).await
+}
+
+async fn no_terminal(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let mut container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    let mounts = container.spec["mounts"].as_array_mut().context("mounts")?;
+    let terminals = mounts.iter_mut().find(|mount| mount["type"] == "devpts").context("terminals")?;
+    terminals["options"].as_array_mut().context("options")?.push(json!("ro"));
+    let init = start(&uvm, &container).await?;
+    let process = json!({"args": ["/bin/touch", "/tmp/ran"], "cwd": "/", "terminal": true, "user": {"uid": 0, "gid": 0}});
+    let refused = uvm.container_exec(&container.id, process, Stdio::default()).await.map(drop);
+    let text = refused.err().context("it was run")?.to_string();
+    ensure!(text.contains("receiving a terminal") && text.contains("Read-only file system"), "{text}");
+    lab.shell(&format!("test ! -e {}/rootfs/tmp/ran", container.bundle)).await?;
     end(&uvm, &container, init).await
 }
 

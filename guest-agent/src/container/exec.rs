@@ -47,8 +47,9 @@ pub(crate) async fn exec(
     let launched = launch(agent.runtime.exec(job, &fds), planned, &process, &mut failures).await;
     drop(failure_writer);
     let (child, ends) = match launched {
-        Ok(launched) => launched,
-        Err(error) => return Err(explain(container, error, failures, &process).await),
+        Launch::Running(child, ends) => (child, ends),
+        Launch::Failed(error) => return Err(explain(container, error, failures, &process).await),
+        Launch::Refused(error) => return Err(error),
     };
     let pid = child.pid;
     let (started, relays) = match ends.and_then(|ends| connect(child, ends, streams)) {
@@ -87,21 +88,43 @@ enum Ends {
     Terminal(Pty),
 }
 
+/// What has come of a process.
+enum Launch {
+    /// It runs, which is of no use without our ends of its streams.
+    Running(Child, Result<Ends, Error>),
+    /// It does not.
+    Failed(runtime::Error),
+    /// It was not let go, because of its terminal.
+    Refused(Error),
+}
+
 /// Waits until the process runs. One with a terminal does so only when that is ready.
 async fn launch(
     started: impl Future<Output = Result<Child, runtime::Error>>,
     planned: PlannedStdio,
     process: &Value,
     failures: &mut FailurePipe,
-) -> Result<(Child, Result<Ends, Error>), runtime::Error> {
+) -> Launch {
     let socket = match planned {
-        PlannedStdio::Pipes(pipes) => return Ok((started.await?, Ok(Ends::Pipes(pipes)))),
+        PlannedStdio::Pipes(pipes) => {
+            return started
+                .await
+                .map_or_else(Launch::Failed, |child| Launch::Running(child, Ok(Ends::Pipes(pipes))));
+        }
         PlannedStdio::Terminal(socket) => socket,
     };
     let (mut started, mut terminal) = (pin!(started), pin!(take_terminal(socket, process, failures)));
-    tokio::select! {
-        child = &mut started => Ok((child?, terminal.await)),
-        ends = &mut terminal => Ok((started.await?, ends)),
+    let ends = tokio::select! {
+        started = &mut started => return match started {
+            Ok(child) => Launch::Running(child, terminal.await),
+            Err(error) => Launch::Failed(error),
+        },
+        ends = &mut terminal => ends,
+    };
+    match (started.await, ends) {
+        (Ok(child), ends) => Launch::Running(child, ends),
+        (Err(_), Err(error)) => Launch::Refused(error),
+        (Err(error), Ok(_)) => Launch::Failed(error),
     }
 }
 
@@ -111,11 +134,17 @@ async fn take_terminal(
     failures: &mut FailurePipe,
 ) -> Result<Ends, Error> {
     let (owner, _) = runtime_spec::owner(process);
-    let pty =
-        socket.receive(owner).await.map_err(Error::io("receiving a terminal in", Path::new(STATE_ROOT)))?;
-    set_initial_size(&pty, process);
-    failures.let_go().await;
-    Ok(Ends::Terminal(pty))
+    match socket.receive(owner).await {
+        Ok(pty) => {
+            set_initial_size(&pty, process);
+            failures.let_go().await;
+            Ok(Ends::Terminal(pty))
+        }
+        Err(error) => {
+            failures.refuse().await;
+            Err(Error::io("receiving a terminal in", Path::new(STATE_ROOT))(error))
+        }
+    }
 }
 
 /// Connects a process that runs with the host.
