@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use host_bridge::guest::Stdio;
+use host_bridge::guest::{Stdio, VmProcess};
 use lcow_protocol::{ContainerId, HResult};
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, LabContainer, refusal};
@@ -22,6 +22,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_bundle_is_one_containers_while_that_is_being_created", bundle_twice)
         .test("a_terminal_belongs_to_its_user", terminal)
         .test("a_process_whose_terminal_cannot_be_its_users_does_not_run", no_terminal)
+        .test("output_that_was_given_away_does_not_hold_up_a_status", given_away)
         .test("recursive_propagation_is_understood", propagation)
 }
 
@@ -149,6 +150,32 @@ async fn no_terminal(lab: Arc<Lab>) -> Result<()> {
     ensure!(text.contains("receiving a terminal") && text.contains("Read-only file system"), "{text}");
     lab.shell(&format!("test ! -e {}/rootfs/tmp/ran", container.bundle)).await?;
     end(&uvm, &container, init).await
+}
+
+async fn given_away(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    for terminal in [false, true] {
+        let mut container = lab.container().await?.script("echo hello; exec sleep 1000");
+        container.spec["process"]["terminal"] = json!(terminal);
+        container.create(&uvm).await?;
+        let stdio = Stdio { stdin: false, stdout: true, stderr: false };
+        let mut init = uvm.container_start(&container.id, stdio).await?;
+        let mut text = [0; 5];
+        init.stdout.as_mut().context("asked for")?.read_exact(&mut text).await?;
+        ensure!(&text == b"hello");
+        // As somebody in another container has it that was sent it.
+        let script = format!("exec 5> /proc/{}/fd/1 && echo ready && exec sleep 1000", init.pid);
+        let mut other = uvm.exec(VmProcess::new(["/bin/sh", "-c", &script])).await?;
+        let mut ready = [0; 6];
+        other.stdout.as_mut().context("asked for")?.read_exact(&mut ready).await?;
+        init.signal(None).await?;
+        let output = init.output().await?;
+        ensure!(output.status == 137 && output.stdout.trim_ascii().is_empty(), "{terminal}: {output:?}");
+        uvm.container_delete(&container.id).await?;
+        other.signal(None).await?;
+        ensure!(other.wait().await? == 137);
+    }
+    Ok(())
 }
 
 async fn propagation(lab: Arc<Lab>) -> Result<()> {
