@@ -8,15 +8,24 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use host_bridge::transport::{GuestStream, Listener};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use host_bridge::transport::Listener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Serves `root` as the share `name` to everybody who dials, until the task is aborted.
 pub async fn serve(mut listener: Listener, root: PathBuf, name: String) {
     while let Ok(stream) = listener.accept().await {
-        let session = Session { root: root.clone(), share: name.clone(), fids: HashMap::new() };
-        tokio::spawn(session.run(stream));
+        let (root, name) = (root.clone(), name.clone());
+        tokio::spawn(async move { answer(&mut { stream }, root, name).await });
     }
+}
+
+/// Serves `root` as the share `name` to one guest; dropped, it falls silent, and the connection stays.
+pub async fn answer(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    root: PathBuf,
+    name: String,
+) -> Result<()> {
+    Session { root, share: name, fids: HashMap::new() }.run(stream).await
 }
 
 struct Fid {
@@ -76,7 +85,7 @@ fn qid(metadata: &fs::Metadata) -> Vec<u8> {
 }
 
 impl Session {
-    async fn run(mut self, mut stream: GuestStream) -> Result<()> {
+    async fn run(mut self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<()> {
         loop {
             let size = stream.read_u32_le().await?;
             let mut message = vec![0; usize::try_from(size)?.saturating_sub(4)];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use host_bridge::guest::Stdio;
+use host_bridge::guest::{Stdio, VmProcess};
 use lcow_protocol::HResult;
 use lcow_protocol::messages::ExitType;
 use lcow_tests::suite::Suite;
@@ -28,6 +28,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_stream_that_carried_nothing_does_not_hold_up_the_status", unread)
         .test("input_that_nobody_reads_ends_its_stream_alone", unread_input)
         .test("programs_that_cannot_run_are_told_apart", not_runnable)
+        .test("a_working_directory_that_is_missing_is_named", missing_directory)
         .test("a_terminal_for_init", terminal)
         .test("one_notification_after_the_waits", notification)
         .test("created_and_never_started_can_be_deleted", never_started)
@@ -349,5 +350,28 @@ async fn leaks(lab: Arc<Lab>) -> Result<()> {
         let left = String::from_utf8(lab.shell(&left).await?.stdout)?;
         ensure!(left.is_empty(), "{left}");
     }
+    Ok(())
+}
+
+async fn missing_directory(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.create(&uvm).await?;
+    let init = uvm.container_start(&container.id, Stdio::default()).await?;
+    for (cwd, why) in [("/tmp/not/there", "No such file or directory"), ("/bin/sh/x", "Not a directory")] {
+        let process = json!({"args": ["/bin/true"], "cwd": cwd, "user": {"uid": 0, "gid": 0}});
+        let refused = uvm.container_exec(&container.id, process, Stdio::default()).await.map(drop);
+        let text = refused.err().context("it ran")?.to_string();
+        ensure!(text.contains(&format!("working directory {cwd}: {why}")), "{text}");
+    }
+    end(&uvm, &container, init).await?;
+    // One that is missing is made, but not in place of a file.
+    let mut container = lab.container().await?;
+    container.spec["process"]["cwd"] = json!("/bin/sh/x");
+    let text = format!("{:#}", container.create(&uvm).await.err().context("it was created")?);
+    ensure!(text.contains("working directory /bin/sh/x: Not a directory"), "{text}");
+    let program = VmProcess { working_directory: "/not/there".to_owned(), ..VmProcess::new(["/bin/true"]) };
+    let text = uvm.exec(program).await.map(drop).err().context("it ran")?.to_string();
+    ensure!(text.contains("working directory \"/not/there\": No such file or directory"), "{text}");
     Ok(())
 }

@@ -64,16 +64,21 @@ async fn machine(_: Arc<Lab>) -> Result<()> {
     let lab = own_vm()?;
     let uvm = lab.uvm().await?;
     modify(&uvm, "Add", "Network", adapter(0)).await?;
-    let mut pod = sandbox(&lab).await?;
-    pod.spec["annotations"] =
-        json!({KIND: "sandbox", "io.microsoft.virtualmachine.lcow.hostnetwork": "true"});
-    pod.spec["windows"] = json!({"network": {"networkNamespace": NAMESPACE}});
-    let init = start(&uvm, &pod).await?;
-    let text = String::from_utf8(lab.shell("ip -o addr; ip route").await?.stdout)?;
-    for part in ["eth0    inet 10.0.2.15/24", "default via 10.0.2.2 dev eth0"] {
-        ensure!(text.contains(part), "{part} is missing in {text}");
+    // The second one finds the lease of the first, and is told of its name server.
+    for _ in 0..2 {
+        let mut pod = sandbox(&lab).await?;
+        pod.spec["annotations"] =
+            json!({KIND: "sandbox", "io.microsoft.virtualmachine.lcow.hostnetwork": "true"});
+        pod.spec["windows"] = json!({"network": {"networkNamespace": NAMESPACE}});
+        let init = start(&uvm, &pod).await?;
+        let show = format!("ip -o addr; ip route; cat {}/resolv.conf", pod.bundle);
+        let text = String::from_utf8(lab.shell(&show).await?.stdout)?;
+        for part in ["eth0    inet 10.0.2.15/24", "default via 10.0.2.2 dev eth0", "nameserver 10.0.2.3\n"] {
+            ensure!(text.matches(part).count() == 1, "{part} is missing, or there twice, in {text}");
+        }
+        end(&uvm, &pod, init).await?;
     }
-    end(&uvm, &pod, init).await
+    Ok(())
 }
 
 /// A server at the other end of a cable, which grants leases of a few seconds.

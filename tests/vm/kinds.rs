@@ -25,6 +25,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("virtual_pods_share_a_vm_and_nothing_else", virtual_pods)
         .test("huge_pages_are_shared_in_a_pod", huge_pages)
         .test("a_pod_on_the_vms_network_sees_its_adapters", host_network)
+        .test("the_vms_network_is_set_up_once_for_many", host_network_again)
         .test("a_workload_has_the_network_that_its_pod_has", own_network)
         .test("a_block_device_is_passed_through", block_devices)
         .test("every_process_of_a_container_is_listed", process_list)
@@ -124,6 +125,62 @@ async fn host_network(_: Arc<Lab>) -> Result<()> {
     let vm = String::from_utf8(lab.shell("readlink /proc/self/ns/net").await?.stdout)?;
     ensure!(text.starts_with(&vm) && text.contains("10.0.2.15/24"), "{text} in the VM: {vm}");
     end(&uvm, &pod, init).await
+}
+
+/// A pod in the VM's own network, with the adapters of a namespace.
+async fn on_the_vms_network(lab: &Lab, namespace: &str) -> Result<LabContainer> {
+    let mut pod = sandbox(lab).await?;
+    pod.spec["annotations"] = json!({KIND: "sandbox", HOST_NETWORK: "true"});
+    pod.spec["windows"] = json!({"network": {"networkNamespace": namespace}});
+    Ok(pod)
+}
+
+async fn host_network_again(_: Arc<Lab>) -> Result<()> {
+    let nics = vec![Nic { mac: MacAddress::default_for(0) }, Nic { mac: MacAddress::default_for(1) }];
+    let lab = Lab::with_plan(BootPlan { nics, ..Lab::plan() })?;
+    let uvm = lab.uvm().await?;
+    let [own, other] = [7, 8].map(|last| format!("11111111-1111-2222-3333-44445555666{last}"));
+    // A rule, routes of both kinds and families, and a gateway that is in none of its networks.
+    let first = json!({"NamespaceID": own, "ID": "01", "MacAddress": "00-15-5D-00-00-00", "EncapOverhead": 50,
+        "IPConfigs": [{"IPAddress": "10.0.2.15", "PrefixLength": 24}, {"IPAddress": "fd00::15", "PrefixLength": 64}],
+        "Routes": [{"NextHop": "10.0.2.2", "DestinationPrefix": "0.0.0.0/0"},
+            {"NextHop": "10.9.9.1", "DestinationPrefix": "10.7.0.0/16", "Metric": 5},
+            {"NextHop": "", "DestinationPrefix": "10.8.0.0/16"}, {"NextHop": "fd00::1", "DestinationPrefix": "::/0"}]});
+    let second = json!({"NamespaceID": own, "ID": "02", "MacAddress": "00-15-5D-00-00-01", "EnableLowMetric": true,
+        "IPConfigs": [{"IPAddress": "10.0.3.15", "PrefixLength": 24}],
+        "Routes": [{"NextHop": "10.0.3.2", "DestinationPrefix": "0.0.0.0/0"}]});
+    let show = "ip -o addr | grep -o -e '10[.]0[.][0-9.]*/[0-9]*' -e 'fd00::[0-9]*/[0-9]*' | sort; ip route | sort; ip -6 route | grep fd00; ip rule; \
+        ip route show table 101; cat /sys/class/net/eth0/mtu /sys/class/net/eth1/mtu";
+    let state = async || anyhow::Ok(String::from_utf8(lab.shell(show).await?.stdout)?);
+    modify(&uvm, "Add", "Network", first.clone()).await?;
+    modify(&uvm, "Add", "Network", second.clone()).await?;
+    let pod = on_the_vms_network(&lab, &own).await?;
+    let init = start(&uvm, &pod).await?;
+    let before = state().await?;
+    for part in ["10.0.2.15/24", "fd00::15/64", "from 10.0.3.15 lookup 101", "10.8.0.0/16", "\n1450\n1500\n"]
+    {
+        ensure!(before.contains(part), "{part} is missing in {before}");
+    }
+    end(&uvm, &pod, init).await?;
+    let after = on_the_vms_network(&lab, &own).await?;
+    let after_init = start(&uvm, &after).await?;
+    ensure!(state().await? == before, "with another one after it: {}instead of {before}", state().await?);
+    let beside = on_the_vms_network(&lab, &own).await?;
+    let beside_init = start(&uvm, &beside).await?;
+    ensure!(state().await? == before, "with another one beside it: {}instead of {before}", state().await?);
+    end(&uvm, &after, after_init).await?;
+    end(&uvm, &beside, beside_init).await?;
+    // What only looks the same is not there already.
+    for settings in [&first, &second] {
+        modify(&uvm, "Remove", "Network", settings.clone()).await?;
+    }
+    let mut rival = second;
+    (rival["NamespaceID"], rival["EnableLowMetric"]) = (json!(other), json!(false));
+    modify(&uvm, "Add", "Network", rival).await?;
+    let pod = on_the_vms_network(&lab, &other).await?;
+    let refused = create(&uvm, &pod).await.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(refused.contains("adding the route by default through eth1"), "{refused:?}");
+    Ok(())
 }
 
 async fn own_network(lab: Arc<Lab>) -> Result<()> {

@@ -1,14 +1,19 @@
 //! A host that has a process's output connected and does not read it, or serves directories and does not answer.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use lcow_protocol::messages::{DeleteContainerState, ShutdownForced, ShutdownGraceful, SignalProcess};
+use anyhow::{Context, Result, bail, ensure};
+use lcow_protocol::json::Stringified;
+use lcow_protocol::messages::{
+    DeleteContainerState, ExecuteProcess, ExecuteProcessSettings, ProcessParameters, ShutdownForced,
+    ShutdownGraceful, SignalProcess,
+};
 use lcow_protocol::{ContainerId, MessageType, ProcessId};
 use lcow_tests::foreign::{Bridge, ForeignHost, Stream, accept};
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, LabContainer};
+use lcow_tests::{Lab, LabContainer, plan9};
 use serde_json::{Value, json};
 
 use crate::reconnect::{Running, create, exec, run, shell, wait};
@@ -23,6 +28,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("output_that_nobody_reads_does_not_outlive_its_container", |host| Box::pin(deleted(host)))
         .test("a_vm_level_process_whose_output_nobody_reads_can_be_ended", |host| Box::pin(vm_level(host)))
         .test("shares_whose_servers_are_silent_hold_up_nothing_else", |host| Box::pin(silent_servers(host)))
+        .test("a_program_on_a_silent_share_holds_up_no_other_process", |host| Box::pin(silent_program(host)))
         .test("a_shutdown_that_came_too_late_is_not_how_a_container_ended", |host| Box::pin(too_late(host)))
         .done()
 }
@@ -214,6 +220,53 @@ async fn silent_servers(host: &mut ForeignHost) -> Result<()> {
         let answer = inbox.answer(&mut bridge, share).await?;
         ensure!(answer["Result"] != 0, "{answer}");
     }
+    let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
+    ensure!(inbox.answer(&mut bridge, delete).await?["Result"] == 0);
+    // Init was created, so its end is told.
+    inbox.notified(&mut bridge).await.map(drop)
+}
+
+async fn silent_program(host: &mut ForeignHost) -> Result<()> {
+    let (mut bridge, mut inbox) = (host.connect(0).await?, Inbox::default());
+    let directory = tempfile::tempdir()?;
+    let program = directory.path().join("program");
+    std::fs::write(&program, "#!/bin/sh\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let (port, listener, _) = host.listen()?;
+    let share = |verb: &str| {
+        let settings = json!({"MountPath": "/run/mounts/dead", "Port": port.0, "ShareName": "dead"});
+        let request = json!({"RequestType": verb, "ResourceType": "MappedDirectory", "Settings": settings});
+        serde_json::to_vec(&json!({"ContainerId": ContainerId::NULL, "Request": request}))
+    };
+    let add = bridge.send(MessageType::MODIFY_SETTINGS, &share("Add")?).await?;
+    let mut connection = accept(&listener).await?;
+    let mounted = tokio::select! {
+        answer = inbox.answer(&mut bridge, add) => answer?,
+        served = plan9::answer(&mut connection, directory.path().to_owned(), "dead".to_owned()) => bail!("{served:?}"),
+    };
+    ensure!(mounted["Result"] == 0, "{mounted}");
+    // From here on nobody serves it.
+    let parameters = ProcessParameters {
+        command_args: vec!["/run/mounts/dead/program".to_owned()],
+        ..ProcessParameters::default()
+    };
+    let settings = ExecuteProcessSettings {
+        process_parameters: Stringified(parameters),
+        ..ExecuteProcessSettings::default()
+    };
+    let stuck = bridge.request(&ContainerId::null(), ExecuteProcess { settings }).await?;
+    ensure!(shell(host, &mut bridge, "echo fine").await? == "fine\n");
+    let container = LabContainer::at("unhindered".to_owned(), "/var/lab/unhindered".to_owned());
+    shell(host, &mut bridge, &container.setup()).await?;
+    let create = create(&mut bridge, &container).await?;
+    let answer = inbox.answer(&mut bridge, create).await?;
+    ensure!(answer["Result"] == 0 && inbox.answers.is_empty(), "{answer} {:?}", inbox.answers);
+    drop(connection);
+    let answer = inbox.answer(&mut bridge, stuck).await?;
+    ensure!(answer["Result"] != 0, "there is no such program any more: {answer}");
+    let remove = bridge.send(MessageType::MODIFY_SETTINGS, &share("Remove")?).await?;
+    let answer = inbox.answer(&mut bridge, remove).await?;
+    ensure!(answer["Result"] == 0, "{answer}");
     let delete = bridge.request(&container.id, DeleteContainerState {}).await?;
     ensure!(inbox.answer(&mut bridge, delete).await?["Result"] == 0);
     // Init was created, so its end is told.

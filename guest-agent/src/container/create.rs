@@ -13,8 +13,7 @@ use serde_json::Value;
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, blocking, guest_path, pods, runtime_spec};
-use crate::causes;
+use super::{Container, Error, blocking, pods, runtime_spec, working_directory};
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
@@ -29,9 +28,8 @@ pub(crate) async fn create(
     settings: HostedSettings,
 ) -> Result<(), Error> {
     check(&base, &settings)?;
-    let reservation = agent.containers.reserve(base.container_id.clone())?;
-    check_unused(agent, &settings)?;
     let bundle = PathBuf::from(&settings.oci_bundle_path);
+    let reservation = agent.containers.reserve(base.container_id.clone(), &bundle)?;
     match build(agent, &base, settings).await {
         Ok(container) => {
             tokio::task::spawn_local(supervise(Rc::clone(agent), Rc::clone(&container)));
@@ -63,6 +61,10 @@ async fn undo(agent: &Agent, base: &RequestBase, bundle: &Path) {
     if let Err(error) = super::delete::remove_bundle(bundle).await {
         failed(&error);
     }
+    // Whoever was deleted meanwhile has left it because of this one.
+    if let Err(error) = super::delete::remove_pod_directory(agent, &base.container_id, bundle) {
+        failed(&error);
+    }
 }
 
 fn check(base: &RequestBase, settings: &HostedSettings) -> Result<(), Error> {
@@ -92,7 +94,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     create_bundle(&bundle).await?;
     let order = Order { agent, id: &base.container_id, bundle: &bundle, spec: settings.oci_specification };
     let Prepared { spec, root, tee, network, host_network } = prepare::prepare(order).await?;
-    create_working_directory(&spec, &root).await;
+    working_directory::create(&spec["process"], &root).await;
     let filter = filter(agent, &spec).await?;
     let mut config = spec.clone();
     let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
@@ -100,7 +102,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     agent.cgroups()?.adapt(&mut config);
     write_config(&bundle, &config).await?;
-    let (child, waiting, terminal) = create_init(agent, id, &bundle, &config, &confinement).await?;
+    let (child, waiting, terminal) = create_init(agent, id, &bundle, root, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
     let cgroups_path = spec["linux"]["cgroupsPath"].as_str().unwrap_or_default();
     Ok(Rc::new(Container {
@@ -129,17 +131,6 @@ pub(super) async fn filter(agent: &Agent, spec: &Value) -> Result<Option<Rc<Filt
     }
 }
 
-/// What is left of a failed `Create` is removed, so it must not be another container's.
-fn check_unused(agent: &Agent, settings: &HostedSettings) -> Result<(), Error> {
-    let bundle = Path::new(&settings.oci_bundle_path);
-    match agent.containers.all().into_iter().find(|container| container.bundle == bundle) {
-        Some(owner) => {
-            Err(Error::Invalid(format!("OciBundlePath {} is container {}'s", bundle.display(), owner.id)))
-        }
-        None => Ok(()),
-    }
-}
-
 async fn create_bundle(bundle: &Path) -> Result<(), Error> {
     let bundle = bundle.to_owned();
     blocking(move || {
@@ -148,22 +139,6 @@ async fn create_bundle(bundle: &Path) -> Result<(), Error> {
         made.map_err(Error::io("creating the bundle", &bundle))
     })
     .await
-}
-
-/// Images may name a working directory that they do not contain. Failing to make it is not an error: running
-/// in it will be.
-async fn create_working_directory(spec: &Value, root: &Path) {
-    let directory = spec["process"]["cwd"].as_str().unwrap_or("/").to_owned();
-    if directory == "/" {
-        return;
-    }
-    let (root, path) = (root.to_owned(), PathBuf::from(&directory));
-    let make = move || {
-        guest_path::create_dir_in(&root, &path).map_err(Error::io("creating the working directory", &path))
-    };
-    if let Err(error) = blocking(make).await {
-        tracing::debug!(error = causes::with_causes(&error), directory, "a working directory is missing");
-    }
 }
 
 async fn write_config(bundle: &Path, spec: &Value) -> Result<(), Error> {
@@ -178,6 +153,7 @@ async fn create_init(
     agent: &Agent,
     id: &str,
     bundle: &Path,
+    root: PathBuf,
     spec: &Value,
     confinement: &JobFile,
 ) -> Result<Init, Error> {
@@ -197,7 +173,11 @@ async fn create_init(
     let child = match created {
         Ok(child) => child,
         Err(error) => {
-            return Err(failures.explain(error).await).map_err(Error::runtime("creating the container"));
+            let operation = "creating the container";
+            return Err(match failures.reason().await {
+                Some(reason) => Error::Runtime { operation, source: reason.into() },
+                None => working_directory::explain(operation, error, &spec["process"], root).await,
+            });
         }
     };
     let (stdio, terminal) = match planned {

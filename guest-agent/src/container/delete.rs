@@ -30,8 +30,8 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
     }
     container.give_up_output();
     end_init(agent, &container).await?;
-    if let Some(namespace) = &container.network {
-        agent.network.detach(namespace);
+    if let Some(network) = &container.network {
+        agent.network.detach(&network.namespace, &network.resolv_conf);
     }
     if let Some((_, pod)) = agent.pods.of_sandbox(id) {
         pod.unmount().await?;
@@ -45,16 +45,18 @@ pub(crate) async fn delete(agent: &Agent, id: &ContainerId) -> Result<(), Error>
         storage::remove_tree(&container.scratch).await?;
     }
     remove_bundle(&container.bundle).await?;
-    remove_pod_directory(&container.bundle)?;
+    remove_pod_directory(agent, id, &container.bundle)?;
     agent.containers.remove(id);
     Ok(())
 }
 
 /// The newer hosts keep a pod's bundles in a directory of its own, which goes with the last of them.
-fn remove_pod_directory(bundle: &Path) -> Result<(), Error> {
+pub(super) fn remove_pod_directory(agent: &Agent, id: &ContainerId, bundle: &Path) -> Result<(), Error> {
     match bundle.parent() {
         Some(parent) if parent != Path::new(POD_BUNDLES) && parent.starts_with(POD_BUNDLES) => {
-            Ok(storage::remove_if_empty(parent)?)
+            // Even if it is empty: another one's bundle may just be being made.
+            let used = agent.containers.has_others_in(parent, id);
+            if used { Ok(()) } else { Ok(storage::remove_if_empty(parent)?) }
         }
         _ => Ok(()),
     }

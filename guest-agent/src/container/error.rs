@@ -54,6 +54,19 @@ pub(crate) enum Error {
         #[source]
         source: runtime::Error,
     },
+    /// The same, for want of the directory in which the process was to start.
+    #[error("{operation}: {failure}: working directory {directory}", directory = .directory.display())]
+    WorkingDirectory {
+        /// What was tried.
+        operation: &'static str,
+        /// What libcontainer says.
+        failure: runtime::Error,
+        /// As the process would see it.
+        directory: PathBuf,
+        /// Why it cannot be entered.
+        #[source]
+        source: io::Error,
+    },
     /// A file or directory.
     #[error("{operation} {path}", path = .path.display())]
     Io {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::create::{filter, plan_stdio, set_initial_size};
 use super::job_file::JobFile;
 use super::state::PlannedStdio;
-use super::{Container, Error, runtime_spec};
+use super::{Container, Error, runtime_spec, working_directory};
 use crate::gcs::Agent;
 use crate::process::{self, ConsoleSocket, Extras, Process, Pty, Relays, StdioPipes, Wanted};
 use crate::runtime::{self, Child, FailurePipe, ProcessJob, STATE_ROOT};
@@ -47,10 +47,9 @@ pub(crate) async fn exec(
     let launched = launch(agent.runtime.exec(job, &fds), planned, &process, &mut failures).await;
     drop(failure_writer);
     let (child, ends) = match launched {
-        Ok(launched) => launched,
-        Err(error) => {
-            return Err(failures.explain(error).await).map_err(Error::runtime("running the process"));
-        }
+        Launch::Running(child, ends) => (child, ends),
+        Launch::Failed(error) => return Err(explain(container, error, failures, &process).await),
+        Launch::Refused(error) => return Err(error),
     };
     let pid = child.pid;
     let (started, relays) = match ends.and_then(|ends| connect(child, ends, streams)) {
@@ -67,10 +66,36 @@ pub(crate) async fn exec(
     Ok(id)
 }
 
+/// Why it does not run: by its own words, if it has said any.
+async fn explain(
+    container: &Container,
+    error: runtime::Error,
+    failures: FailurePipe,
+    process: &Value,
+) -> Error {
+    let operation = "running the process";
+    if let Some(reason) = failures.reason().await {
+        return Error::Runtime { operation, source: reason.into() };
+    }
+    // With its mounts, which the directory in the VM is without.
+    let root = PathBuf::from(format!("/proc/{}/root", container.init.id()));
+    working_directory::explain(operation, error, process, root).await
+}
+
 /// Our ends of a process's streams.
 enum Ends {
     Pipes(StdioPipes),
     Terminal(Pty),
+}
+
+/// What has come of a process.
+enum Launch {
+    /// It runs, which is of no use without our ends of its streams.
+    Running(Child, Result<Ends, Error>),
+    /// It does not.
+    Failed(runtime::Error),
+    /// It was not let go, because of its terminal.
+    Refused(Error),
 }
 
 /// Waits until the process runs. One with a terminal does so only when that is ready.
@@ -79,15 +104,27 @@ async fn launch(
     planned: PlannedStdio,
     process: &Value,
     failures: &mut FailurePipe,
-) -> Result<(Child, Result<Ends, Error>), runtime::Error> {
+) -> Launch {
     let socket = match planned {
-        PlannedStdio::Pipes(pipes) => return Ok((started.await?, Ok(Ends::Pipes(pipes)))),
+        PlannedStdio::Pipes(pipes) => {
+            return started
+                .await
+                .map_or_else(Launch::Failed, |child| Launch::Running(child, Ok(Ends::Pipes(pipes))));
+        }
         PlannedStdio::Terminal(socket) => socket,
     };
     let (mut started, mut terminal) = (pin!(started), pin!(take_terminal(socket, process, failures)));
-    tokio::select! {
-        child = &mut started => Ok((child?, terminal.await)),
-        ends = &mut terminal => Ok((started.await?, ends)),
+    let ends = tokio::select! {
+        started = &mut started => return match started {
+            Ok(child) => Launch::Running(child, terminal.await),
+            Err(error) => Launch::Failed(error),
+        },
+        ends = &mut terminal => ends,
+    };
+    match (started.await, ends) {
+        (Ok(child), ends) => Launch::Running(child, ends),
+        (Err(_), Err(error)) => Launch::Refused(error),
+        (Err(error), Ok(_)) => Launch::Failed(error),
     }
 }
 
@@ -97,11 +134,17 @@ async fn take_terminal(
     failures: &mut FailurePipe,
 ) -> Result<Ends, Error> {
     let (owner, _) = runtime_spec::owner(process);
-    let pty =
-        socket.receive(owner).await.map_err(Error::io("receiving a terminal in", Path::new(STATE_ROOT)))?;
-    set_initial_size(&pty, process);
-    failures.let_go().await;
-    Ok(Ends::Terminal(pty))
+    match socket.receive(owner).await {
+        Ok(pty) => {
+            set_initial_size(&pty, process);
+            failures.let_go().await;
+            Ok(Ends::Terminal(pty))
+        }
+        Err(error) => {
+            failures.refuse().await;
+            Err(Error::io("receiving a terminal in", Path::new(STATE_ROOT))(error))
+        }
+    }
 }
 
 /// Connects a process that runs with the host.

@@ -37,6 +37,15 @@ pub(super) fn append_in(root: &Path, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Why a process with `root` for its root does not find the directory `path`; `None` if it does, or if `root` itself has
+/// gone.
+pub(super) fn lacks_dir(root: &Path, path: &Path) -> Option<io::Error> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open(root, flags, Mode::empty()).ok()?;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    openat2(&root, path, how).err().map(io::Error::from)
+}
+
 /// Creates the directory `path` and its parents (0755) inside `root`.
 pub(super) fn create_dir_in(root: &Path, path: &Path) -> io::Result<()> {
     let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;

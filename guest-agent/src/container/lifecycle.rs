@@ -48,7 +48,8 @@ async fn let_go(
     let tee = container.tee.as_ref().map(TeeLog::open).transpose();
     let tee = tee.and_then(|file| file.map(Tee::new).transpose());
     let tee = tee.map_err(Error::io("opening the log of", &container.bundle))?;
-    let extras = Extras { tee, ..Extras::none(&container.init) };
+    // What it has started ends with its pid namespace, or is killed.
+    let extras = Extras { tee, is_last: true, ..Extras::none(&container.init) };
     let relays = match stdio {
         InitStdio::Pipes(pipes) => {
             let extras = Extras { reconnect: Some(agent.outbound.connection()), ..extras };

@@ -22,6 +22,7 @@ mod sandbox;
 mod standalone;
 mod state;
 mod user;
+mod working_directory;
 mod workload;
 
 pub(crate) use create::create;

@@ -60,6 +60,11 @@ impl Pods {
     pub(super) fn forget(&self, id: &str) {
         self.0.borrow_mut().remove(id);
     }
+
+    /// Whether a pod has its root in `directory`, or is about to.
+    fn has_roots_in(&self, directory: &Path) -> bool {
+        self.0.borrow().values().any(|pod| pod.root.parent() == Some(directory))
+    }
 }
 
 impl Pod {
@@ -81,12 +86,37 @@ pub(super) async fn take_down(agent: &Agent, sandbox: &ContainerId, bundle: &Pat
     pod.unmount().await?;
     // Whatever still runs in the pod would write on.
     agent.cgroups()?.named(&cgroups_path(&id)).remove().await?;
-    if pod.root != bundle {
-        storage::remove_tree(&pod.root).await?;
-        if let Some(all) = pod.root.parent() {
-            storage::remove_if_empty(all)?;
-        }
+    if pod.root == bundle {
+        agent.pods.forget(&id);
+        return Ok(());
     }
+    storage::remove_tree(&pod.root).await?;
     agent.pods.forget(&id);
-    Ok(())
+    match pod.root.parent() {
+        // Even if it is empty: another one's root may just be being made.
+        Some(all) if !agent.pods.has_roots_in(all) => Ok(storage::remove_if_empty(all)?),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_roots_is_used_from_the_moment_that_a_pod_is_known() {
+        let pods = Pods::default();
+        let all = Path::new("/run/gcs/pods/p/virtual-pods");
+        let pod = |name: &str| Pod {
+            sandbox: ContainerId(name.to_owned()),
+            root: all.join(name),
+            host_network: false,
+        };
+        pods.add("first", pod("first")).unwrap();
+        pods.add("second", pod("second")).unwrap();
+        pods.forget("first");
+        assert!(pods.has_roots_in(all) && !pods.has_roots_in(&all.join("second")));
+        pods.forget("second");
+        assert!(!pods.has_roots_in(all));
+    }
 }

@@ -37,6 +37,7 @@ pub(super) struct Outcome {
 }
 
 /// A network namespace for a container.
+#[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) namespace: String,
     /// Whether it is an error if there is no record of it.
@@ -112,23 +113,20 @@ fn root_of(spec: &Value) -> PathBuf {
     PathBuf::from(spec["root"]["path"].as_str().unwrap_or_default())
 }
 
-/// Moves the adapters of a container's namespace to its init (spec section 7.8, step 9); returns the namespace if
-/// there are any.
+/// Moves the adapters of a container's namespace to its init (spec section 7.8, step 9); returns what it is attached to,
+/// if anything.
 pub(super) async fn attach(
     agent: &Agent,
     network: Option<Attachment>,
     host_network: bool,
     init: u32,
-) -> Result<Option<String>, Error> {
-    let Some(Attachment { namespace, required, resolv_conf }) = network else { return Ok(None) };
+) -> Result<Option<Attachment>, Error> {
     // Without a name there is nothing that adapters could be for, and pods without a network share no record.
-    if namespace.is_empty() {
-        return Ok(None);
-    }
-    if !agent.network.knows(&namespace) {
-        return if required { Err(Error::NoNetwork(namespace)) } else { Ok(None) };
+    let Some(network) = network.filter(|network| !network.namespace.is_empty()) else { return Ok(None) };
+    if !agent.network.knows(&network.namespace) {
+        return if network.required { Err(Error::NoNetwork(network.namespace)) } else { Ok(None) };
     }
     let place = if host_network { Place::Machine } else { Place::Process(init) };
-    agent.network.attach(&namespace, place, resolv_conf).await?;
-    Ok(Some(namespace))
+    agent.network.attach(&network.namespace, place, network.resolv_conf.clone()).await?;
+    Ok(Some(network))
 }

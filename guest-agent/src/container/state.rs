@@ -10,6 +10,7 @@ use lcow_protocol::messages::ProcessEntry;
 use lcow_protocol::{ActivityId, ContainerId, ProcessId};
 use serde_json::Value;
 
+use super::prepare::Attachment;
 use super::rewrite::TeeLog;
 use crate::cgroup::Cgroup;
 use crate::process::{Asked, ConsoleSocket, Process, Pty, Relays, StdioPipes};
@@ -30,7 +31,7 @@ pub(crate) struct Container {
     /// What init's output is copied to.
     pub(super) tee: Option<TeeLog>,
     /// The namespace whose adapters it has.
-    pub(super) network: Option<String>,
+    pub(super) network: Option<Attachment>,
     /// Its pid namespace is its own, so nothing in it outlives init.
     pub(super) owns_pid_namespace: bool,
     pub(super) init: Rc<Process>,

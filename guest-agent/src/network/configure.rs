@@ -89,11 +89,9 @@ impl Spot {
 }
 
 impl Job {
-    /// Moves the interface `name` to its place and configures it; changes the calling thread's network namespace.
-    pub(super) fn run(self, name: &str) -> Result<Configured, Error> {
-        let mtu = attribute(name, "mtu")
-            .and_then(|text| text.parse().map_err(|_| io::ErrorKind::InvalidData.into()));
-        let mtu = mtu.map_err(Error::step("reading the MTU of", name))?;
+    /// Moves the interface `name`, which came with this `mtu`, to its place and configures it. What it has already is fine.
+    /// Changes the calling thread's network namespace.
+    pub(super) fn run(self, name: &str, mtu: u32) -> Result<Configured, Error> {
         let mac = attribute(name, "address").map_err(Error::step("reading the address of", name))?;
         let name = match self.place {
             Place::Process(pid) => &relocate::to(pid, name)?,
@@ -163,6 +161,13 @@ pub(super) fn index(name: &str) -> Result<u32, Error> {
     if_nametoindex(name).map_err(|error| Error::step("finding", name)(error.into()))
 }
 
+/// The MTU of an interface of the VM's own namespace.
+pub(super) fn mtu(name: &str) -> Result<u32, Error> {
+    let mtu =
+        attribute(name, "mtu").and_then(|text| text.parse().map_err(|_| io::ErrorKind::InvalidData.into()));
+    mtu.map_err(Error::step("reading the MTU of", name))
+}
+
 /// sysfs shows the interfaces of the namespace in which it was mounted.
 fn attribute(name: &str, attribute: &str) -> io::Result<String> {
     Ok(fs::read_to_string(Path::new("/sys/class/net").join(name).join(attribute))?.trim().to_owned())
@@ -194,10 +199,10 @@ impl<'a> Link<'a> {
         let Self { index, name, netlink } = self;
         for prefix in &plan.addresses {
             let subject = format!("{}/{} to {name}", prefix.address, prefix.bits);
-            netlink.add_address(*index, *prefix).map_err(Error::step("adding the address", subject))?;
+            unless_there(netlink.add_address(*index, *prefix))
+                .map_err(Error::step("adding the address", subject))?;
             if plan.low_metric {
-                netlink
-                    .add_rule(prefix.address, OTHER_TABLE, RULE_PRIORITY)
+                unless_there(netlink.add_rule(prefix.address, OTHER_TABLE, RULE_PRIORITY))
                     .map_err(Error::step("adding a rule for", prefix.address))?;
             }
         }
@@ -235,8 +240,19 @@ impl<'a> Link<'a> {
             }
             (added, _) => added,
         };
+        let added = added.or_else(|error| match error.kind() {
+            // The kernel says so of another adapter's route, too.
+            io::ErrorKind::AlreadyExists if self.netlink.has_route(self.index, route)? => Ok(()),
+            _ => Err(error),
+        });
         added.map_err(Error::step("adding the route", describe()))
     }
+}
+
+/// Addresses and rules that are there already are as they should be: the kernel compares an address on its interface, and
+/// all of a rule.
+fn unless_there(added: io::Result<()>) -> io::Result<()> {
+    added.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
 }
 
 fn is_unreachable(error: &io::Error) -> bool {

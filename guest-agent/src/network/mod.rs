@@ -10,18 +10,21 @@ mod error;
 mod keeper;
 mod netlink;
 mod plan;
+mod records;
 mod relocate;
 mod resolv_conf;
+mod turn;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use lcow_protocol::settings;
 
+use configure::{Configured, Job};
 pub(crate) use error::Error;
 use keeper::Keeper;
+use records::{Adapter, Records};
 
 /// Where the adapters of a namespace belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,36 +47,14 @@ impl Place {
 
 /// All namespaces.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Network(Rc<RefCell<HashMap<String, Namespace>>>);
-
-#[derive(Debug, Default)]
-struct Namespace {
-    adapters: Vec<Adapter>,
-    place: Option<Place>,
-    /// Kept up to date with what leases say.
-    resolv_conf: Option<PathBuf>,
-}
-
-#[derive(Debug)]
-struct Adapter {
-    /// Lower case.
-    id: String,
-    settings: settings::Network,
-    /// The settings with a lease in them.
-    leased: Option<settings::Network>,
-    /// Where it was moved to.
-    placed: Option<Place>,
-    /// For a lease that ends.
-    keeper: Option<Keeper>,
-}
+pub(crate) struct Network(Rc<RefCell<Records>>);
 
 impl Network {
     /// An adapter for a namespace; configured at once if a process is attached to that.
     pub(crate) async fn add(&self, settings: settings::Network) -> Result<(), Error> {
         let namespace = settings.namespace_id.to_ascii_lowercase();
         let id = settings.id.to_ascii_lowercase();
-        let known =
-            || self.0.borrow().get(&namespace).is_some_and(|known| known.adapters.iter().any(|a| a.id == id));
+        let known = || self.0.borrow().has_adapter(&namespace, &id);
         if known() {
             return Err(Error::Exists { namespace, id });
         }
@@ -83,11 +64,10 @@ impl Network {
         if known() {
             return Err(Error::Exists { namespace, id });
         }
-        let adapter = Adapter { id: id.clone(), settings, leased: None, placed: None, keeper: None };
-        self.0.borrow_mut().entry(namespace.clone()).or_default().adapters.push(adapter);
+        self.0.borrow_mut().add_adapter(&namespace, &id, settings);
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
-            self.remove(&namespace, &id);
+            self.0.borrow_mut().drop_adapter(&namespace, &id);
         }
         synced
     }
@@ -95,33 +75,30 @@ impl Network {
     /// Forgets an adapter; the host takes the device away.
     pub(crate) fn remove(&self, namespace: &str, id: &str) {
         let (namespace, id) = (namespace.to_ascii_lowercase(), id.to_ascii_lowercase());
-        let mut namespaces = self.0.borrow_mut();
-        let Some(record) = namespaces.get_mut(&namespace) else {
+        let mut records = self.0.borrow_mut();
+        records.forget_mtu(&id);
+        if !records.drop_adapter(&namespace, &id) {
             tracing::warn!(namespace, "removing an adapter of a namespace that is not known");
-            return;
-        };
-        record.adapters.retain(|adapter| adapter.id != id);
+        }
     }
 
     /// Makes sure that there is a record.
     pub(crate) fn ensure(&self, namespace: &str) {
-        self.0.borrow_mut().entry(namespace.to_ascii_lowercase()).or_default();
+        self.0.borrow_mut().ensure(&namespace.to_ascii_lowercase());
     }
 
     /// Whether there is a record.
     pub(crate) fn knows(&self, namespace: &str) -> bool {
-        self.0.borrow().contains_key(&namespace.to_ascii_lowercase())
+        self.0.borrow().knows(&namespace.to_ascii_lowercase())
     }
 
     /// The text of `/etc/resolv.conf` for a namespace, if there is a record.
     pub(crate) fn resolv_conf(&self, namespace: &str) -> Option<Result<String, Error>> {
-        let namespaces = self.0.borrow();
-        let record = namespaces.get(&namespace.to_ascii_lowercase())?;
-        Some(record.resolv_conf())
+        self.0.borrow().resolv_conf(&namespace.to_ascii_lowercase())
     }
 
     /// Says where the adapters of a namespace belong, and configures those that have come so far. What leases say about
-    /// names goes into the file `resolv_conf`.
+    /// names goes into the file `resolv_conf`, which is a container's own. The VM's own namespace may have several.
     pub(crate) async fn attach(
         &self,
         namespace: &str,
@@ -129,51 +106,44 @@ impl Network {
         resolv_conf: PathBuf,
     ) -> Result<(), Error> {
         let namespace = namespace.to_ascii_lowercase();
-        {
-            let mut namespaces = self.0.borrow_mut();
-            let record = namespaces.entry(namespace.clone()).or_default();
-            if record.place.is_some() {
-                return Err(Error::Attached { namespace });
-            }
-            record.place = Some(place);
-            record.resolv_conf = Some(resolv_conf);
-        }
+        self.0.borrow_mut().attach(&namespace, place, resolv_conf.clone())?;
         let synced = self.sync(&namespace).await;
         if synced.is_err() {
-            self.detach(&namespace);
+            self.detach(&namespace, &resolv_conf);
         }
         synced
     }
 
-    /// The process of a namespace has gone. A record with adapters stays, for these come back to the VM.
-    pub(crate) fn detach(&self, namespace: &str) {
-        let namespace = namespace.to_ascii_lowercase();
-        let mut namespaces = self.0.borrow_mut();
-        let Some(record) = namespaces.get_mut(&namespace) else { return };
-        record.place = None;
-        record.resolv_conf = None;
-        for adapter in &mut record.adapters {
-            (adapter.placed, adapter.leased, adapter.keeper) = (None, None, None);
-        }
-        if record.adapters.is_empty() {
-            namespaces.remove(&namespace);
-        }
+    /// The container with that `resolv_conf` has gone. A record with adapters stays, for these come back to the VM.
+    ///
+    /// Nothing is taken off an adapter in the VM's own namespace: its settings are the adapter's, which is still there, and
+    /// others use that network, too. The next container finds it as it should be, or has it put right.
+    pub(crate) fn detach(&self, namespace: &str, resolv_conf: &Path) {
+        self.0.borrow_mut().detach(&namespace.to_ascii_lowercase(), resolv_conf);
     }
 
-    /// Moves and configures the adapters of a namespace that are not where they belong.
+    /// Moves and configures the adapters of a namespace that are not where they belong. Afterwards none is left that
+    /// somebody else is still at.
     async fn sync(&self, namespace: &str) -> Result<(), Error> {
-        let mut leased = false;
+        self.sync_by(namespace, async |job| self.configure(job).await).await
+    }
+
+    async fn sync_by(
+        &self,
+        namespace: &str,
+        mut configure: impl AsyncFnMut(Job) -> Result<Configured, Error>,
+    ) -> Result<(), Error> {
+        let Some(turn) = self.turn(namespace) else { return Ok(()) };
+        let _taken = turn.take().await;
         while let Some(job) = self.take_unplaced(namespace) {
             let (id, place) = (job.id.clone(), job.place);
-            let done = Self::configure(job).await;
-            let done = done.inspect_err(|_| {
+            let done = configure(job).await.inspect_err(|_| {
                 // Unless its pod has gone meanwhile and another has it.
                 let give_up =
                     |adapter: &mut Adapter| adapter.placed = adapter.placed.filter(|now| *now != place);
                 self.with_adapter(namespace, &id, give_up);
             })?;
             if let Some(lease) = done.leased {
-                leased = true;
                 let keeper = Keeper::of(self, namespace, lease);
                 self.with_adapter(namespace, &id, |adapter| {
                     // Its pod may have gone while a server was waited for; then nobody has the address.
@@ -183,127 +153,107 @@ impl Network {
                 });
             }
         }
-        if leased { self.write_resolv_conf(namespace) } else { Ok(()) }
+        self.write_resolv_conf(namespace)
     }
 
     /// Its interface is looked up now: one that came back from a pod may have another name.
-    async fn configure(job: configure::Job) -> Result<configure::Configured, Error> {
+    async fn configure(&self, job: Job) -> Result<Configured, Error> {
         let name = adapter::find(&job.settings).await?;
-        configure::run(move || job.run(&name)).await
+        let mtu = self.0.borrow_mut().original_mtu(&job.id, configure::mtu(&name)?);
+        configure::run(move || job.run(&name, mtu)).await
+    }
+
+    // Each borrows for as long as it takes, and not for the loop around it.
+
+    fn turn(&self, namespace: &str) -> Option<turn::Turn> {
+        self.0.borrow().turn(namespace)
+    }
+
+    fn take_unplaced(&self, namespace: &str) -> Option<Job> {
+        self.0.borrow_mut().take_unplaced(namespace)
     }
 
     fn with_adapter(&self, namespace: &str, id: &str, change: impl FnOnce(&mut Adapter)) {
-        let mut namespaces = self.0.borrow_mut();
-        let adapters = namespaces.get_mut(namespace).map(|record| record.adapters.iter_mut());
-        if let Some(adapter) = adapters.and_then(|mut all| all.find(|adapter| adapter.id == id)) {
-            change(adapter);
-        }
+        self.0.borrow_mut().with_adapter(namespace, id, change);
     }
 
-    /// The next adapter that is not where it belongs. It counts as if it were, so that nobody else begins with it.
-    fn take_unplaced(&self, namespace: &str) -> Option<configure::Job> {
-        let mut namespaces = self.0.borrow_mut();
-        let record = namespaces.get_mut(namespace)?;
-        let place = record.place?;
-        let mut adapters = record.adapters.iter_mut().enumerate();
-        let (index, adapter) = adapters.find(|(_, adapter)| adapter.placed != Some(place))?;
-        adapter.placed = Some(place);
-        Some(configure::Job {
-            id: adapter.id.clone(),
-            settings: adapter.settings.clone(),
-            further: index > 0,
-            place,
-        })
-    }
-
-    /// Containers have the file mounted, so it is written in its place.
     fn write_resolv_conf(&self, namespace: &str) -> Result<(), Error> {
-        let namespaces = self.0.borrow();
-        let Some((record, path)) = namespaces.get(namespace).and_then(|r| Some((r, r.resolv_conf.as_ref()?)))
-        else {
-            return Ok(());
-        };
-        // A pod without names of its own has none.
-        if !path.exists() {
-            return Ok(());
-        }
-        let text = record.resolv_conf()?;
-        std::fs::write(path, text).map_err(|source| Error::ResolvConf { path: path.clone(), source })
-    }
-}
-
-impl Namespace {
-    fn resolv_conf(&self) -> Result<String, Error> {
-        resolv_conf::text(
-            self.adapters.iter().map(|adapter| adapter.leased.as_ref().unwrap_or(&adapter.settings)),
-        )
+        self.0.borrow().write_resolv_conf(namespace)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
 
-    #[test]
-    fn records_are_kept_for_their_adapters_alone() {
+    fn with_adapters(ids: &[&str]) -> Network {
         let network = Network::default();
-        assert!(network.resolv_conf("n").is_none());
-        network.ensure("N");
-        assert!(network.knows("n"));
-        assert_eq!(network.resolv_conf("n").unwrap().unwrap(), "");
-        network.detach("n");
-        assert!(!network.knows("n"));
-        let settings = settings::Network { dns_server_list: "10.0.0.2".to_owned(), ..Default::default() };
-        let adapter = Adapter { id: "a".into(), settings, leased: None, placed: None, keeper: None };
+        for id in ids {
+            network.0.borrow_mut().add_adapter("n", id, settings::Network::default());
+        }
         network
-            .0
-            .borrow_mut()
-            .insert("n".into(), Namespace { adapters: vec![adapter], ..Namespace::default() });
-        network.detach("n");
-        assert_eq!(network.resolv_conf("n").unwrap().unwrap(), "nameserver 10.0.0.2\n");
-        network.remove("N", "A");
-        network.detach("n");
-        assert!(!network.knows("n"));
     }
 
-    #[test]
-    fn a_lease_is_written_where_containers_look_and_goes_with_them() {
-        let path = std::env::temp_dir().join(format!("lease-{}", std::process::id()));
-        let network = Network::default();
-        let leased = settings::Network { dns_server_list: "10.0.2.3".to_owned(), ..Default::default() };
-        let settings = settings::Network::default();
-        let adapter = Adapter { id: "a".into(), settings, leased: Some(leased), placed: None, keeper: None };
-        let record = Namespace { adapters: vec![adapter], place: None, resolv_conf: Some(path.clone()) };
-        network.0.borrow_mut().insert("n".into(), record);
-        network.write_resolv_conf("n").unwrap();
-        assert!(!path.exists(), "a pod without the file gets none");
-        std::fs::write(&path, "nameserver 1.1.1.1\n").unwrap();
-        network.write_resolv_conf("n").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "nameserver 10.0.2.3\n");
-        network.detach("n");
-        assert_eq!(network.resolv_conf("n").unwrap().unwrap(), "");
-        std::fs::remove_file(path).unwrap();
+    fn attach(network: &Network, place: Place, user: &str) {
+        network.0.borrow_mut().attach("n", place, user.into()).unwrap();
     }
 
-    #[test]
-    fn an_adapter_that_was_placed_is_not_touched_again() {
-        let network = Network::default();
-        let adapter = |id: &str, placed| Adapter {
-            id: id.to_owned(),
-            settings: settings::Network::default(),
-            leased: None,
-            placed,
-            keeper: None,
+    fn done(job: Job) -> Configured {
+        Configured { settings: job.settings, leased: None }
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_second_waits_for_what_the_first_is_at() {
+        let network = with_adapters(&["a"]);
+        let (begun, go_on) = (Notify::new(), Notify::new());
+        let finished = std::cell::Cell::new(false);
+        attach(&network, Place::Machine, "first");
+        let first = network.sync_by("n", async |job| {
+            begun.notify_one();
+            go_on.notified().await;
+            finished.set(true);
+            Ok(done(job))
+        });
+        let second = async {
+            begun.notified().await;
+            attach(&network, Place::Machine, "second");
+            let waiting = network.sync_by("n", async |_| panic!("it was configured already"));
+            let (synced, ()) = tokio::join!(
+                async {
+                    let synced = waiting.await;
+                    assert!(finished.get(), "the answer would come too early");
+                    synced
+                },
+                async {
+                    tokio::task::yield_now().await;
+                    go_on.notify_one();
+                }
+            );
+            synced
         };
-        let place = Place::Process(7);
-        let adapters = vec![adapter("first", Some(place)), adapter("second", None)];
-        network
-            .0
-            .borrow_mut()
-            .insert("n".into(), Namespace { adapters, place: Some(place), resolv_conf: None });
-        let job = network.take_unplaced("n").unwrap();
-        assert_eq!((job.id.as_str(), job.place), ("second", place));
-        assert!(job.further, "the second adapter must not take the first one's routes");
-        assert!(network.take_unplaced("n").is_none(), "somebody is at it");
+        let (first, second) = tokio::join!(first, second);
+        first.and(second).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_has_failed_is_tried_again_by_the_next() {
+        let network = with_adapters(&["a", "b"]);
+        attach(&network, Place::Machine, "first");
+        let refused = network
+            .sync_by("n", async |job| match job.id.as_str() {
+                "a" => Ok(done(job)),
+                _ => Err(Error::Panicked),
+            })
+            .await;
+        assert!(matches!(refused, Err(Error::Panicked)), "{refused:?}");
+        let tried = std::cell::RefCell::new(Vec::new());
+        let again = async |job: Job| {
+            tried.borrow_mut().push(job.id.clone());
+            Ok(done(job))
+        };
+        network.sync_by("n", again).await.unwrap();
+        assert_eq!(tried.into_inner(), ["b"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Processes as the host sees them: stdio relays, exit statuses, terminals.
 
 mod again;
+mod ending;
 mod output;
 mod phase;
 mod pty;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Process;
 use super::again::{Again, Bridge};
+use super::ending::Ending;
 use super::phase::{Phase, patiently};
 use super::tee::Tee;
 use crate::transport::HostStream;
@@ -31,12 +32,19 @@ pub(crate) struct Extras {
     pub(crate) tee: Option<Tee>,
     /// Lost connections are made again, and this tells whether the host is there.
     pub(crate) reconnect: Option<Bridge>,
+    /// Nobody writes for it once it has ended.
+    pub(crate) is_last: bool,
 }
 
 impl Extras {
     /// Nothing but the process, as for all that are not a container's init.
     pub(crate) fn none(process: &Process) -> Self {
-        Self { phase: process.phase(), tee: None, reconnect: None }
+        Self { phase: process.phase(), tee: None, reconnect: None, is_last: false }
+    }
+
+    /// When its output ends.
+    pub(super) fn ending(&self) -> Ending {
+        Ending::new(self.is_last.then(|| self.phase.clone()))
     }
 }
 
@@ -53,7 +61,7 @@ pub(super) struct Output {
 impl Output {
     /// A stream to `host`, which was found at `port`.
     pub(super) fn new(host: Option<HostStream>, port: VsockPort, extras: &Extras) -> Self {
-        let Extras { phase, tee, reconnect } = extras.clone();
+        let Extras { phase, tee, reconnect, is_last: _ } = extras.clone();
         let again = reconnect.map(|bridge| Again::new(port, bridge));
         Self { host, phase, tee, again, used: false }
     }
@@ -144,7 +152,7 @@ mod tests {
     async fn held_up_after(pieces: &[&[u8]]) -> Duration {
         let (_host, ours) = tokio::net::UnixStream::pair().unwrap();
         let (_process, phase) = watch::channel(Phase::default());
-        let extras = Extras { phase, tee: None, reconnect: None };
+        let extras = Extras { phase, tee: None, reconnect: None, is_last: false };
         let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &extras);
         for piece in pieces {
             output.write(piece).await;
@@ -168,7 +176,7 @@ mod tests {
         for (asked, at_most) in [(Asked::Nothing, 60), (Asked::End, 60), (Asked::Nevermore, 2)] {
             let (_host, ours) = tokio::net::UnixStream::pair().unwrap();
             let (process, phase) = watch::channel(Phase::default());
-            let extras = Extras { phase, tee: None, reconnect: None };
+            let extras = Extras { phase, tee: None, reconnect: None, is_last: false };
             let mut output = Output::new(Some(HostStream::Unix(ours)), VsockPort(1), &extras);
             let running = tokio::time::timeout(100 * DRAIN_PATIENCE, output.write(&bytes)).await;
             assert!(running.is_err(), "a process that runs waits for its host");
@@ -185,7 +193,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("tee-{}", std::process::id()));
         let tee = Some(Tee::new(File::create(&path).unwrap()).unwrap());
         let (_process, phase) = watch::channel(Phase::default());
-        let mut output = Output::new(None, VsockPort(1), &Extras { phase, tee, reconnect: None });
+        let mut output =
+            Output::new(None, VsockPort(1), &Extras { phase, tee, reconnect: None, is_last: false });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             output.write(b"one ").await;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
+use super::ending::Ending;
 use super::output::{Extras, Output};
 use super::pty::Pty;
 use crate::transport::{DialError, HostStream};
@@ -110,7 +111,7 @@ impl Relays {
                 set_nonblocking(&pipe)?;
                 let receiver = pipe::Receiver::from_owned_fd(pipe)?;
                 let output = Output::new(host, port, extras);
-                relays.output.push(tokio::task::spawn_local(drain(receiver, output)));
+                relays.output.push(tokio::task::spawn_local(drain(receiver, output, extras.ending())));
             }
         }
         Ok(relays)
@@ -124,7 +125,7 @@ impl Relays {
             relays.stdin = Some(tokio::task::spawn_local(type_into(host, pty)));
         }
         let output = Output::new(streams.stdout, streams.ports.stdout, extras);
-        relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), output)));
+        relays.output.push(tokio::task::spawn_local(show(Rc::clone(pty), output, extras.ending())));
         drop(streams.stderr);
         relays
     }
@@ -157,9 +158,9 @@ async fn feed(mut host: HostStream, mut pipe: pipe::Sender) {
 }
 
 /// Pipe to host.
-async fn drain(mut pipe: pipe::Receiver, mut output: Output) {
+async fn drain(mut pipe: pipe::Receiver, mut output: Output, mut ending: Ending) {
     let mut chunk = vec![0; CHUNK];
-    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+    while let Some(count) = ending.read(&mut pipe, &mut chunk).await {
         output.write(&chunk[..count]).await;
     }
     output.close().await;
@@ -175,11 +176,11 @@ async fn type_into(mut host: HostStream, pty: Rc<Pty>) {
     }
 }
 
-/// Terminal to host, until the last process has closed the terminal. There is no farewell: the connection is simply
+/// Terminal to host. There is no farewell: the connection is simply
 /// closed.
-async fn show(pty: Rc<Pty>, mut output: Output) {
+async fn show(pty: Rc<Pty>, mut output: Output, mut ending: Ending) {
     let mut chunk = vec![0; CHUNK];
-    while let Ok(count @ 1..) = pty.read(&mut chunk).await {
+    while let Some(count) = ending.read(&mut &*pty, &mut chunk).await {
         output.write(&chunk[..count]).await;
     }
     output.flush().await;
@@ -204,7 +205,7 @@ mod tests {
             drop(host);
             let streams = Wanted { stdout: Some(HostStream::Unix(ours)), ..Wanted::default() };
             let (_process, phase) = tokio::sync::watch::channel(super::super::Phase::default());
-            let extras = Extras { phase, tee: None, reconnect: None };
+            let extras = Extras { phase, tee: None, reconnect: None, is_last: false };
             let relays = Relays::of_terminal(&Rc::new(pty), streams, &extras);
             let writer = tokio::task::spawn_blocking(move || {
                 let mut left = MUCH;

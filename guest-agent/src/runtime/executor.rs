@@ -17,6 +17,7 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::failure_pipe;
 use super::messages::JobFailure;
 use crate::sys;
 
@@ -90,9 +91,10 @@ impl TypedExecutor {
 
 impl Executor for TypedExecutor {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        if spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false)) {
-            // Until `gcs` has the terminal and has given it to its user. That it never says so must not matter.
-            let _ = nix::unistd::read(&*self.failures, &mut [0]);
+        let terminal = spec.process().as_ref().is_some_and(|process| process.terminal().unwrap_or(false));
+        if terminal && !failure_pipe::may_go_on(&*self.failures) {
+            // Why, `gcs` knows best.
+            return Err(ExecutorError::Other("the terminal was refused".to_owned()));
         }
         match self.become_program(spec) {
             Ok(never) => match never {},

@@ -155,4 +155,9 @@ impl JobFailure {
         };
         Self { kind, text: format!("exec: {program:?}: {}", errno.desc()) }
     }
+
+    /// A working directory that cannot be entered.
+    pub(super) fn directory(path: &str, errno: nix::errno::Errno) -> Self {
+        Self::other(format!("working directory {path:?}: {}", errno.desc()))
+    }
 }

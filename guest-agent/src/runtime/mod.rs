@@ -20,6 +20,7 @@ mod loopback;
 mod messages;
 mod overdue;
 mod parent;
+mod pending;
 mod spawn;
 mod worker;
 

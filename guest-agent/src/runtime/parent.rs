@@ -1,11 +1,11 @@
-//! The worker parent: forks workers and VM-level processes, reaps them, and delivers signals.
+//! The worker parent: forks workers, which may become VM-level processes, reaps them, and delivers signals.
 //!
-//! It blocks in `poll` and runs no other thread. A process's exit is reported only after the job that started it
+//! It blocks in `poll` and nowhere else, and runs no other thread. A process's exit is reported only after the job that started it
 //! has been, so that `gcs` never hears of a pid it does not know.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ use nix::unistd::{Pid, pipe2};
 use super::early::EarlyExits;
 use super::messages::{Event, FailureKind, Job, JobFailure, JobId, MAX_MESSAGE, Request};
 use super::overdue::Overdue;
-use super::{spawn, worker};
+use super::pending::{END, Outcome, Pending};
+use super::worker;
 use crate::sys;
 
 /// What `gcs` keeps of the worker parent.
@@ -69,21 +70,6 @@ fn run(socket: OwnedFd, output: &OwnedFd) -> nix::Result<()> {
     prctl::set_name(c"gcs-workers")?;
     Parent::new(socket)?.serve()
 }
-
-/// A worker whose result is still to come.
-struct Pending {
-    job: JobId,
-    pid: Pid,
-    result: File,
-    received: Vec<u8>,
-    /// What it does, and when it must have.
-    operation: &'static str,
-    deadline: Instant,
-}
-
-/// Ends a worker's message. Not the end of its pipe does, because the container's init has that pipe too until it
-/// runs its program.
-const END: u8 = b'\n';
 
 struct Parent {
     socket: OwnedFd,
@@ -178,10 +164,6 @@ impl Parent {
                 let result = self.signal(pid, signal);
                 self.report(&Event::Done(job, result))?;
             }
-            Ok(Request::Job(id, Job::Spawn(job))) => {
-                let result = spawn::spawn(&job, fds);
-                self.finish(id, result.map(Some))?;
-            }
             Ok(Request::Job(id, job)) => {
                 // Containers may have used up all processes for now; that must not end the machine.
                 if let Err(error) = self.start_worker(id, job, fds) {
@@ -214,7 +196,6 @@ impl Parent {
     }
 
     fn start_worker(&mut self, id: JobId, job: Job, fds: Vec<OwnedFd>) -> nix::Result<()> {
-        let (operation, limit) = job.limit();
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         self.early.begin(id);
@@ -222,9 +203,7 @@ impl Parent {
             self.close_in_worker();
             run_worker(job, fds, write);
         };
-        let deadline = Instant::now() + limit;
-        let (result, received) = (File::from(read), Vec::new());
-        self.workers.push(Pending { job: id, pid, result, received, operation, deadline });
+        self.workers.push(Pending::new(id, &job, pid, File::from(read)));
         Ok(())
     }
 
@@ -241,24 +220,19 @@ impl Parent {
 
     /// Reads what a worker has to say; when that is complete the job is done.
     fn read_result(&mut self, index: usize) -> nix::Result<()> {
-        let worker = &mut self.workers[index];
-        let mut chunk = [0; 4096];
-        while let Ok(length @ 1..) = worker.result.read(&mut chunk) {
-            worker.received.extend_from_slice(&chunk[..length]);
+        match self.workers[index].read() {
+            Some(outcome) => self.finish_worker(index, outcome),
+            None => Ok(()),
         }
-        if worker.received.last() == Some(&END) { self.finish_worker(index) } else { Ok(()) }
     }
 
-    /// The worker has said everything, or is dead.
-    fn finish_worker(&mut self, index: usize) -> nix::Result<()> {
+    fn finish_worker(&mut self, index: usize, outcome: Outcome) -> nix::Result<()> {
         let worker = self.workers.swap_remove(index);
-        let result = serde_json::from_slice(&worker.received)
-            .unwrap_or_else(|_| Err(JobFailure::other("the container worker died")));
-        self.finish(worker.job, result)
+        self.finish(worker.job, outcome)
     }
 
     /// Reports a job's result, and the exit of its process if that was faster.
-    fn finish(&mut self, id: JobId, result: Result<Option<u32>, JobFailure>) -> nix::Result<()> {
+    fn finish(&mut self, id: JobId, result: Outcome) -> nix::Result<()> {
         let started = result.as_ref().ok().copied().flatten().and_then(|pid| i32::try_from(pid).ok());
         self.report(&Event::Done(id, result))?;
         if let Some(pid) = started.map(Pid::from_raw) {
@@ -278,16 +252,15 @@ impl Parent {
                 Ok(None) | Err(Errno::ECHILD) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {
-                self.read_result(index)?;
-                if self.workers.get(index).is_some_and(|worker| worker.pid == pid) {
-                    self.finish_worker(index)?;
-                }
-                continue;
+            let worker = self.workers.iter().position(|worker| worker.pid == pid);
+            if let Some(index) = worker {
+                let outcome = self.workers[index].read().unwrap_or_else(|| self.workers[index].outcome());
+                self.finish_worker(index, outcome)?;
             }
+            // A worker that was its program already has just become live.
             if self.live.remove(&pid) {
                 self.report(&Event::Exited(pid.as_raw().cast_unsigned(), status))?;
-            } else if !self.workers.is_empty() {
+            } else if worker.is_none() && !self.workers.is_empty() {
                 self.early.record(pid, status);
             }
         }
@@ -378,14 +351,9 @@ mod tests {
         let mut shell = Command::new("/bin/sh");
         let mut worker = shell.args(["-c", "sleep 1000 & wait"]).stdout(write).spawn().unwrap();
         drop(shell);
-        parent.workers.push(Pending {
-            job: 7,
-            pid: Pid::from_raw(worker.id().cast_signed()),
-            result: result.into(),
-            received: Vec::new(),
-            operation: "waiting",
-            deadline: Instant::now() + Duration::from_millis(1),
-        });
+        let pid = Pid::from_raw(worker.id().cast_signed());
+        let pending = Pending::new(7, &Job::Start("c".to_owned()), pid, result.into());
+        parent.workers.push(pending.within(Duration::from_millis(1)));
         while !parent.workers.is_empty() {
             // Nothing happens, so only the deadline ends this.
             parent.wait().unwrap();
@@ -396,7 +364,7 @@ mod tests {
         let Event::Done(7, Err(failure)) = serde_json::from_slice(&buffer[..length]).unwrap() else {
             panic!("{:?}", String::from_utf8_lossy(&buffer[..length]));
         };
-        assert_eq!(failure.text, "waiting has not ended in time and was given up");
+        assert_eq!(failure.text, "starting a container has not ended in time and was given up");
         assert_eq!(worker.wait().unwrap().signal(), Some(libc::SIGKILL));
         // The pipe hangs up when the other one is gone as well, which may just have been made.
         while !parent.overdue.is_empty() {

@@ -1,4 +1,4 @@
-//! One operation with libcontainer, in a process of its own that ends with it.
+//! One job, in a process of its own: an operation with libcontainer, with which it ends, or a program that it becomes.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use libcontainer::syscall::syscall::SyscallType;
 
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
-use super::{STATE_ROOT, loopback};
+use super::{STATE_ROOT, loopback, spawn};
 use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
@@ -22,7 +22,7 @@ pub(super) fn run(job: Job, fds: Vec<OwnedFd>) -> Result<Option<u32>, JobFailure
         Job::Exec(job) => exec(&job, fds).map(Some),
         Job::Start(id) => start(&id).map(|()| None),
         Job::Delete(id) => delete(&id).map(|()| None),
-        Job::Spawn(_) => Err(JobFailure::other("a VM-level process needs no worker")),
+        Job::Spawn(job) => spawn::become_program(&job, fds).map(|never| match never {}),
     }
 }
 

@@ -15,6 +15,7 @@ mod raw {
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, nix::pty::Winsize);
     nix::ioctl_write_int_bad!(set_controlling_terminal, libc::TIOCSCTTY);
     nix::ioctl_write_int_bad!(get_terminal_peer, libc::TIOCGPTPEER);
+    nix::ioctl_read_bad!(count_readable_bytes, libc::FIONREAD, libc::c_int);
     nix::ioctl_read_bad!(get_interface_flags, libc::SIOCGIFFLAGS, libc::ifreq);
     nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
     // linux/random.h: _IOW('R', 0x03, int[2])
@@ -68,6 +69,14 @@ pub(crate) fn set_window_size(terminal: impl AsFd, rows: u16, columns: u16) -> n
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel reads one `winsize`, which lives until the call returns.
     unsafe { raw::set_window_size(terminal.as_fd().as_raw_fd(), &raw const size) }.map(drop)
+}
+
+/// How many bytes a pipe or a socket holds that nobody has read (`ioctl_list(2)`, `FIONREAD`).
+pub(crate) fn readable_bytes(fd: impl AsFd) -> nix::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one integer, which lives until the call returns.
+    unsafe { raw::count_readable_bytes(fd.as_fd().as_raw_fd(), &raw mut bytes) }?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
 /// Sets `IFF_UP` and `IFF_RUNNING` on the interface `name`, through `socket` of any address family.
