@@ -4,11 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::io::BufReader;
 
-use lcow_disk::tar::{Entry, Kind, Reader, TarError};
+use lcow_disk::tar::{Entry, Kind, Links, Reader, TarError};
 use lcow_oci::layer::LayerReader;
 
 use super::images::Found;
-use super::links::Links;
 use super::paths::{self, text};
 use super::unpack::UnpackError;
 
@@ -143,7 +142,7 @@ impl Walk<'_> {
 
     /// Anything but a hard link.
     fn entry(&mut self, entry: Entry, here: &mut Here, layer: &mut Layer) -> Result<(), UnpackError> {
-        here.symlinks.note(&entry);
+        here.symlinks.note(&entry.path, entry.kind, &entry.link);
         here.first.insert(entry.path.clone(), entry.path.clone());
         if self.note(&entry, here)? { (self.each)(entry, layer) } else { Ok(()) }
     }
@@ -173,6 +172,7 @@ impl Walk<'_> {
             // It keeps what is there.
             return if first.is_some() { Ok(()) } else { Err(self.dangling(&entry)) };
         }
+        here.symlinks.note(&entry.path, entry.kind, &entry.link);
         if let Some(first) = &first {
             here.first.insert(entry.path.clone(), first.clone());
         } else {

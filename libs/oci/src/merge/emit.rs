@@ -26,17 +26,19 @@ fn all(store: &Store, image: &Image, layers: Vec<Vec<Planned>>, out: &mut PipeWr
         let tar = store.open_layer(image, at).map_err(io::Error::other)?;
         let mut tar = BufReader::with_capacity(BUFFER, tar);
         let mut start = 0;
-        for Planned { end, action } in planned {
+        for Planned { end, action, .. } in planned {
             let mut entry = (&mut tar).take(end - start);
             start = end;
             match action {
                 Action::Drop => copy(&mut entry, &mut io::sink())?,
-                Action::Copy => copy(&mut entry, out)?,
-                Action::Rename(name) => {
-                    let records = [record("path", &name), record("GNU.sparse.name", &name)].concat();
+                Action::Pass { path: None, link: None } => copy(&mut entry, out)?,
+                Action::Pass { path, link } => {
+                    let mut records = Vec::new();
+                    for (key, name) in [("path", &path), ("GNU.sparse.name", &path), ("linkpath", &link)] {
+                        records.extend(name.iter().flat_map(|name| record(key, name)));
+                    }
                     changed(&mut entry, &records, out)?;
                 }
-                Action::Relink(target) => changed(&mut entry, &record("linkpath", &target), out)?,
             }
             if entry.limit() > 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
