@@ -314,6 +314,36 @@ const OVERLAID: &[(&str, &[Fill], &[&str])] = &[
             "usr/lib/b [98]",
         ],
     ),
+    (
+        "directories that have nothing but whiteouts are directories",
+        &[
+            |layer| {
+                layer.symlink("link", "usr").file("file", 0o644, b"f").file("usr/a", 0o644, b"a");
+                layer.file("merged/a", 0o644, b"a").file("merged/b", 0o644, b"b").symlink("opaque", "usr");
+                layer.symlink("again", "usr").symlink("gone", "usr");
+            },
+            |layer| {
+                for path in ["link/x", "file/deep/x", "merged/b", "only/x", "again/x", "gone/x"] {
+                    layer.whiteout(path);
+                }
+            },
+            |layer| {
+                layer.symlink("again", "file").whiteout("gone");
+            },
+        ],
+        &[
+            "again -> file",
+            "file directory",
+            "file/deep directory",
+            "link directory",
+            "merged directory",
+            "merged/a [97]",
+            "only directory",
+            "opaque -> usr",
+            "usr directory",
+            "usr/a [97]",
+        ],
+    ),
 ];
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) enum Action {
         path: Option<Vec<u8>>,
         link: Option<Vec<u8>>,
     },
+    /// A directory in place of what is passed over.
+    Directory(Vec<u8>),
 }
 
 /// Bytes of a path (`PATH_MAX`). Without a bound an entry could cost the square of its length in time.
@@ -30,11 +32,16 @@ pub(super) struct Planned {
     /// Its path, and what it names as a hard link, where these go through links of the layer.
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    /// For a whiteout, its directory, if nothing else makes that.
+    folder: Option<Vec<u8>>,
 }
 
 impl Planned {
     fn pass(&mut self) {
-        self.action = Action::Pass { path: self.path.take(), link: self.link.take() };
+        self.action = match self.folder.take() {
+            Some(folder) => Action::Directory(folder),
+            None => Action::Pass { path: self.path.take(), link: self.link.take() },
+        };
     }
 }
 
@@ -76,19 +83,23 @@ impl Plan {
         let number = self.layers.len();
         let (planned, items) = read(tar)?;
         self.layers.push(planned);
-        let mut kept = Vec::with_capacity(items.len());
+        let (mut kept, mut folders) = (Vec::with_capacity(items.len()), Vec::new());
         // Whiteouts are about the layers below, wherever in the layer they are.
         for item in items {
             let (folder, name) = split(&item.path);
+            let Some(removed) = name.strip_prefix(WHITEOUT) else {
+                kept.push(item);
+                continue;
+            };
             if name == OPAQUE {
                 self.clear(folder);
             } else if name.starts_with(RESERVED) {
-                // Dropped.
-            } else if let Some(removed) = name.strip_prefix(WHITEOUT) {
-                self.remove(&join(folder, removed));
+                continue;
             } else {
-                kept.push(item);
+                self.remove(&join(folder, removed));
             }
+            self.uncover(number, &item.path);
+            folders.push((folder.to_vec(), (number, item.at)));
         }
         let mut early = Vec::new();
         for item in kept {
@@ -102,7 +113,18 @@ impl Plan {
                 node.data = data;
             }
         }
+        self.directories(folders);
         Ok(())
+    }
+
+    /// Has whiteouts make the directories that they are in, where nothing else does.
+    fn directories(&mut self, folders: Vec<(Vec<u8>, At)>) {
+        for (folder, at) in folders {
+            if !folder.is_empty() && !self.nodes.contains_key(&folder) {
+                self.layers[at.0][at.1].folder = Some(folder.clone());
+                self.nodes.insert(folder, Node { entries: vec![at], directory: true, data: at, link: None });
+            }
+        }
     }
 
     fn entry(&mut self, layer: usize, item: Item, early: &mut Vec<Vec<u8>>) {
@@ -235,6 +257,7 @@ fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
             action: Action::Drop,
             path: moved.then(|| path.clone()),
             link: relinked.then(|| link.clone()),
+            folder: None,
         });
         items.push(Item { path, kind: entry.kind, link, at: planned.len() - 1 });
     }
