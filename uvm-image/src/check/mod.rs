@@ -12,6 +12,7 @@ mod files;
 mod host;
 mod ways;
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -142,6 +143,14 @@ fn try_way(way: Way, options: &Options) -> Result<Stages, String> {
     boot::boot(way, options).map_err(|error| error.to_string())
 }
 
+/// `error` with what is behind it.
+fn told(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", told(source)),
+        None => error.to_string(),
+    }
+}
+
 #[cfg(not(unix))]
 fn try_way(_: Way, _: &Options) -> Result<Stages, String> {
     Err(CheckError::NotHere.to_string())
@@ -171,6 +180,6 @@ fn kernel(dir: &Path) -> Vec<String> {
             let settings = fragment::tailored();
             check(&config, &settings, Strictness::Any).differences.iter().map(ToString::to_string).collect()
         }
-        Err(error) => vec![error.to_string()],
+        Err(error) => vec![format!("nobody knows what it lacks: {}", told(&error))],
     }
 }

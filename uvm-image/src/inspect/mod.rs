@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::compression::Compression;
 use crate::efi::pe;
 use crate::elf;
-use crate::kernel::bzimage;
+use crate::kernel::bzimage::{self, BzImageError};
 use crate::kernel::config::KernelConfig;
 use crate::sums;
 
@@ -127,9 +127,15 @@ pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
 fn kernel(release: &str, image: &[u8]) -> Result<Inspected, String> {
     let mut found = Inspected::of("kernel (bzImage, EFI program)");
     found.fact("release", release);
-    let vmlinux = bzimage::extract(image).map_err(|error| error.to_string())?;
-    found.fact("unpacked", format!("{} bytes", vmlinux.bytes.len()));
-    configuration(&mut found, &vmlinux.bytes);
+    match bzimage::extract(image) {
+        Ok(vmlinux) => {
+            found.fact("unpacked", format!("{} bytes", vmlinux.bytes.len()));
+            configuration(&mut found, &vmlinux.bytes);
+        }
+        // A loader of Linux may know better.
+        Err(error @ BzImageError::Unread(_)) => found.fact("not looked into", error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    }
     Ok(found)
 }
 
@@ -227,6 +233,9 @@ mod tests {
     fn kernels_say_what_they_are() {
         let found = look(&testing::xz_bzimage("6.12.1-lcow (x)", &testing::vmlinux(true))).unwrap();
         assert_eq!(value(&found, "release"), "6.12.1-lcow");
+        let found = look(&testing::bzimage("6.12.1", b"BZh91AY&SY")).unwrap();
+        assert_eq!(value(&found, "release"), "6.12.1");
+        assert!(value(&found, "not looked into").contains("compressed with bzip2"), "{found:?}");
         let found = look(&testing::vmlinux(true)).unwrap();
         assert_eq!(value(&found, "starts without firmware (PVH)"), "yes");
     }
