@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::elf;
 use crate::formats::root_options;
+use crate::sums;
 
 /// A program that something starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl fmt::Display for Way {
 }
 
 /// Files that say something about the others.
-const DOCUMENTS: &[&str] = &["SHA256SUMS", "rootfs.cmdline", "sbom.spdx.json", "versions.txt"];
+const DOCUMENTS: &[&str] = &["rootfs.cmdline", "sbom.spdx.json", "versions.txt"];
 
 /// What is tried, and what is not.
 #[derive(Debug, Default)]
@@ -166,7 +167,8 @@ impl Plan {
         for name in names {
             let is_told = self.left_out.iter().any(|(told, _)| *told == name);
             if !is_told && !self.ways.iter().any(|way| is_used(way, &name)) {
-                self.leave_out(&name, if DOCUMENTS.contains(&&name[..]) { ABOUT } else { NO_NAME });
+                let is_about = DOCUMENTS.contains(&&name[..]) || sums::is_list(&name);
+                self.leave_out(&name, if is_about { ABOUT } else { NO_NAME });
             }
         }
     }
