@@ -6,6 +6,7 @@
 //! name that goes through a link of its own layer becomes the one where that leads: a higher layer may hide the link.
 //! The stream is for [`lcow_disk::tar::Reader`]: a name that had to be changed comes as a second PAX header.
 mod emit;
+mod names;
 mod plan;
 
 use std::io::{self, Read};

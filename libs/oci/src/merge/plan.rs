@@ -4,6 +4,8 @@ use std::io::{BufReader, Read};
 
 use lcow_disk::tar::{Kind, Links, RECORD, Reader, TarError};
 
+use super::names::{join, place, split};
+
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Other names like this are the bookkeeping of a file system.
@@ -139,7 +141,7 @@ impl Plan {
                 node.entries.push(at);
                 return;
             }
-            self.remove(&item.path);
+            // What is in it may be there without it.
             self.nodes.insert(item.path, Node { entries: vec![at], directory: true, data: at, link: None });
             return;
         }
@@ -263,40 +265,4 @@ fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
     }
     tar.drain()?;
     Ok((planned, items))
-}
-
-/// Where a name leads if its layer is unpacked by itself, and whether links lead there; `None` if that never ends. A name that
-/// leads out of the root stays one, and is refused by whoever uses it.
-fn place(name: &[u8], links: &Links) -> Option<(Vec<u8>, bool)> {
-    let path = clean(name);
-    if path.starts_with(b"../") || path == b".." {
-        return Some((path, false));
-    }
-    let found = links.resolve(path.clone())?;
-    let moved = found != path;
-    Some((found, moved))
-}
-
-/// A path without `.`, empty parts and, unless it leads out of the root, `..`.
-fn clean(path: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|&b| b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
-            _ => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
-}
-
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
-}
-
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
