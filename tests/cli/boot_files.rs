@@ -143,7 +143,7 @@ fn every_way_boots_and_negotiates(home: &Home) -> Result<()> {
         for way in all.iter().chain(ways) {
             ensure!(text.contains(way), "{way} was not tried:\n{text}");
         }
-        if text.contains("not tried:") {
+        if text.contains("no UEFI firmware") {
             println!("skipped: the ways with UEFI; there is no firmware (package ovmf)");
         }
     }

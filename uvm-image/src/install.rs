@@ -309,7 +309,8 @@ mod tests {
         let from = boot_files(LCOW_CONFIG, &["initrd.img", "vmlinux"]);
         let to = from.path().join("to");
         let kernel = fs::read(from.path().join("kernel")).unwrap();
-        let listed = sums::text(&[("kernel", &kernel), ("initrd.img", b"initrd.img.")]);
+        let listed =
+            sums::text(&[("kernel", &sums::sum(&kernel)), ("initrd.img", &sums::sum(b"initrd.img."))]);
         fs::write(from.path().join(sums::LIST), listed).unwrap();
         let error = refused(from.path(), &to);
         assert!(error.contains("initrd.img is not what was built"), "{error}");

@@ -4,6 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use crate::hex::hex;
 use crate::interrupt::{Directory, Unfinished};
 use crate::sums;
 
@@ -24,7 +27,8 @@ pub struct Staging {
     exists: bool,
     /// Goes with what is in it.
     new: Directory,
-    names: Vec<String>,
+    /// Names and sums of those that are there.
+    written: Vec<(String, String)>,
     /// Names that are to go, if they are there.
     unwanted: Vec<String>,
     unfinished: Unfinished,
@@ -54,7 +58,7 @@ impl Staging {
         let new = unfinished.directory(".uvm-build-", parent).map_err(fault)?;
         fs::create_dir(new.path().join(FILES)).map_err(fault)?;
         let (directory, unfinished) = (directory.to_owned(), unfinished.clone());
-        Ok(Self { directory, exists, new, names: Vec::new(), unwanted: Vec::new(), unfinished })
+        Ok(Self { directory, exists, new, written: Vec::new(), unwanted: Vec::new(), unfinished })
     }
 
     /// Where the file `name` will be.
@@ -74,10 +78,10 @@ impl Staging {
             return Err(fault(io::ErrorKind::IsADirectory.into()).into());
         }
         let file = File::create(self.new.path().join(FILES).join(name)).map_err(fault)?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
+        let mut out = BufWriter::with_capacity(1 << 20, Summed { file, hash: Sha256::new() });
         body(&mut out)?;
-        out.flush().map_err(fault)?;
-        self.names.push(name.to_owned());
+        let summed = out.into_inner().map_err(|error| fault(error.into_error()))?;
+        self.written.push((name.to_owned(), hex(&summed.hash.finalize())));
         Ok(())
     }
 
@@ -90,20 +94,41 @@ impl Staging {
     /// Writes `files` (name, content), and the list of their sums. Those of our outputs that the list of an earlier build
     /// names and this one does not make go: a directory is one set.
     pub fn boot_files(&mut self, files: &[(&str, &[u8])]) -> Result<(), OutputError> {
+        let before = self.written.len();
         for (name, bytes) in files {
             self.bytes(name, bytes)?;
-        }
-        if let Some(line) = sums::foreign_line(&self.directory) {
-            let source = io::Error::other(format!(
-                "line {line} is none of ours, and the list would be replaced: take another directory"
-            ));
-            return Err(OutputError { path: self.path(sums::LIST), source });
         }
         let kept: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         for name in sums::outputs_of(&self.directory, &kept) {
             self.unwanted(name);
         }
-        self.bytes(sums::LIST, sums::text(files).as_bytes())
+        let written = self.written[before..].to_vec();
+        self.list(sums::LIST, &written)
+    }
+
+    /// Writes the list of those of LinuxKit's outputs that begin with `name`. Others of that name, which earlier builds have
+    /// made, stay where they are and in the list.
+    pub fn native_list(&mut self, name: &str) -> Result<(), OutputError> {
+        let is_native = |(file, _): &&(String, String)| {
+            file.strip_prefix(name).is_some_and(|end| sums::NATIVE.contains(&end))
+        };
+        let mut files: Vec<(String, String)> = self.written.iter().filter(is_native).cloned().collect();
+        let replaced: Vec<&str> = files.iter().map(|(file, _)| &file[..]).collect();
+        let kept = sums::kept_of(&self.directory, name, &replaced);
+        files.extend(kept);
+        files.sort();
+        self.list(&sums::list_of(name), &files)
+    }
+
+    fn list(&mut self, list: &str, files: &[(String, String)]) -> Result<(), OutputError> {
+        if let Some(line) = sums::foreign_line(&self.directory, list) {
+            let source = io::Error::other(format!(
+                "line {line} is none of ours, and the list would be replaced: take another directory"
+            ));
+            return Err(OutputError { path: self.path(list), source });
+        }
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, sum)| (&name[..], &sum[..])).collect();
+        self.bytes(list, sums::text(&files).as_bytes())
     }
 
     /// The file `name` goes when the others come, unless it is one of them.
@@ -115,7 +140,7 @@ impl Staging {
     pub fn finish(self) -> Result<Finished, OutputError> {
         let new = self.new.path().join(FILES);
         let mut files = Vec::new();
-        for name in &self.names {
+        for (name, _) in &self.written {
             let path = self.path(name);
             let size = new.join(name).metadata().map_err(|source| OutputError { path, source })?.len();
             files.push((name.clone(), size));
@@ -139,9 +164,10 @@ impl Staging {
         let mut removed: Vec<String> = self.unwanted.clone();
         removed.sort();
         removed.dedup();
-        removed.retain(|name| !self.names.contains(name) && is_file(&self.path(name)));
+        let names: Vec<&String> = self.written.iter().map(|(name, _)| name).collect();
+        removed.retain(|name| !names.contains(&name) && is_file(&self.path(name)));
         let mut moves = Moves::default();
-        for name in self.names.iter().chain(&removed) {
+        for name in names.iter().copied().chain(&removed) {
             let path = self.path(name);
             let fault = |source| OutputError { path: path.clone(), source };
             // One that came in the meantime is nobody's old file.
@@ -149,16 +175,34 @@ impl Staging {
                 return Err(fault(io::ErrorKind::IsADirectory.into()));
             }
             if path.symlink_metadata().is_ok() {
-                let replaced = self.names.contains(name);
+                let replaced = names.contains(&name);
                 moves.aside(path.clone(), old.join(name), replaced).map_err(fault)?;
             }
         }
-        for name in &self.names {
+        for name in names {
             let path = self.path(name);
             moves.make(new.join(name), path.clone()).map_err(|source| OutputError { path, source })?;
         }
         moves.keep();
         Ok(removed)
+    }
+}
+
+/// A file whose sum is known in the end.
+struct Summed {
+    file: File,
+    hash: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -307,10 +351,33 @@ mod tests {
         assert_eq!(names(root.path()), ["SHA256SUMS", "initrd.img", "kernel", "mine", "rootfs.vhd"]);
         assert!(sums::verify(root.path()).is_some_and(|faults| faults.len() == 1));
         // Somebody else's list is not replaced.
-        let list = sums::text(&[("mine", b"")]);
+        let list = sums::text(&[("mine", &sums::sum(b""))]);
         fs::write(root.path().join(sums::LIST), &list).unwrap();
         assert_eq!(stage(&[("kernel", b"3")]).err().unwrap().path, root.path().join(sums::LIST));
         assert_eq!(fs::read_to_string(root.path().join(sums::LIST)).unwrap(), list);
+    }
+
+    #[test]
+    fn linuxkits_outputs_stay_beside_each_other() {
+        let root = tempfile::tempdir().unwrap();
+        let build = |name: &str, files: &[(&str, &[u8])]| {
+            let mut staging = Staging::new(root.path(), &Unfinished::default()).unwrap();
+            for (name, bytes) in files {
+                staging.bytes(name, bytes).unwrap();
+            }
+            staging.native_list(name).map(|()| staging.finish().unwrap().removed)
+        };
+        assert_eq!(build("x", &[("x-kernel", b"1"), ("x-initrd.img", b"1")]).unwrap(), [""; 0]);
+        assert_eq!(build("y", &[("y.tar", b"1")]).unwrap(), [""; 0]);
+        assert_eq!(build("x", &[("x-initrd.img", b"2"), ("x.tar", b"2")]).unwrap(), [""; 0]);
+        let lines = fs::read_to_string(root.path().join("x-SHA256SUMS")).unwrap();
+        let listed: Vec<&str> = lines.lines().map(|line| &line[66..]).collect();
+        assert_eq!(listed, ["x-initrd.img", "x-kernel", "x.tar"]);
+        let faults = sums::verify_native(root.path());
+        assert!(faults.len() == 2 && faults.iter().all(|(_, faults)| faults.is_empty()), "{faults:?}");
+        fs::write(root.path().join("y-SHA256SUMS"), "mine\n").unwrap();
+        assert_eq!(build("y", &[("y.tar", b"2")]).unwrap_err().path, root.path().join("y-SHA256SUMS"));
+        assert_eq!(fs::read(root.path().join("y.tar")).unwrap(), b"1");
     }
 
     #[test]

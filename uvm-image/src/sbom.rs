@@ -27,6 +27,8 @@ pub struct Package {
     pub license: Option<String>,
     /// What else is known of where it comes from.
     pub source: Option<String>,
+    /// Who it is from: `Organization: NAME` or `Person: NAME` (SPDX 2.3, 7.5).
+    pub supplier: Option<String>,
 }
 
 impl Package {
@@ -80,6 +82,9 @@ impl Package {
         }
         if let Some(source) = &self.source {
             package["sourceInfo"] = source.as_str().into();
+        }
+        if let Some(supplier) = &self.supplier {
+            package["supplier"] = supplier.as_str().into();
         }
         package
     }
@@ -235,6 +240,7 @@ mod tests {
             name: name.into(),
             version: Some("1.0".into()),
             license: license.map(str::to_owned),
+            supplier: license.is_none().then(|| "Organization: lcow".to_owned()),
             ..Package::default()
         };
         let linked = vec![package("libc", Some("MIT OR Apache-2.0")), package("odd", None)];
@@ -243,6 +249,8 @@ mod tests {
         let packages = document["packages"].as_array().unwrap();
         assert_eq!(packages[1]["licenseDeclared"], "MIT OR Apache-2.0");
         assert_eq!(packages[2].get("licenseDeclared"), None);
+        assert_eq!(packages[1].get("supplier"), None);
+        assert_eq!(packages[2]["supplier"], "Organization: lcow");
         let ids: Vec<&str> = packages.iter().map(|package| package["SPDXID"].as_str().unwrap()).collect();
         let relations = document["relationships"].as_array().unwrap();
         let has = |from: &str, kind: &str, to: &str| relations.contains(&relationship(from, kind, to));

@@ -50,6 +50,31 @@ fn the_same_description_gives_the_same_files() {
 }
 
 #[test]
+fn a_damaged_output_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("x.yml"), "files: [{path: a, contents: b}]\n").unwrap();
+    let output = build(dir.path(), &["x.yml", "-o", "out", "-f", "tar", "-f", "kernel+initrd"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = |words: &[&str]| uvm_build(dir.path()).args(words).output().unwrap();
+    for path in ["out", "out/x.tar", "out/x-initrd.img"] {
+        assert!(run(&["inspect", path]).status.success(), "{path}");
+    }
+    // In the file's content, where no format has a sum of its own.
+    let path = dir.path().join("out/x.tar");
+    let mut tar = fs::read(&path).unwrap();
+    let at = tar.windows(2).position(|window| window == b"b\0").unwrap();
+    tar[at] = b'c';
+    fs::write(&path, tar).unwrap();
+    for words in [["inspect", "out"], ["inspect", "out/x.tar"], ["check", "out"]] {
+        let output = run(&words);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        let expected = "out/x.tar is not what was built: its SHA-256 differs from the one in x-SHA256SUMS";
+        assert!(said.contains(expected) && output.status.code() == Some(1), "{words:?}: {said}");
+    }
+    assert!(run(&["inspect", "out/x-initrd.img"]).status.success());
+}
+
+#[test]
 fn descriptions_are_printed_or_found_wanting() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.yml"), "init: [a]\n").unwrap();

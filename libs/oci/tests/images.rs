@@ -173,6 +173,34 @@ fn several_images_come_in_together() {
 }
 
 #[test]
+fn a_name_is_for_the_one_image_that_the_machine_can_run() {
+    let bench = Bench::new();
+    let forced = Options { name: Some(name("x")), ..Options::default() };
+    let is_refused = |from: &str| {
+        let error = bench.load_with(from, &forced).unwrap_err();
+        assert!(matches!(error, LoadError::Unfit(Unfit::Platform { .. })), "{error}");
+        assert_eq!(bench.leftovers(), 0);
+    };
+    write_layout(&bench.path("layout"), vec![image("one").platform(windows())]).unwrap();
+    is_refused("layout");
+    write_layout(&bench.path("layout"), vec![image("a").platform(windows()), image("b")]).unwrap();
+    assert_eq!(bench.load_with("layout", &forced).unwrap(), ["docker.io/library/x:latest"]);
+    bench.store.remove(&name("x")).unwrap();
+
+    let fitting = (docker_config(Digest::of(&plain_layer())), serde_json::json!(["b:1"]));
+    let mut other = fitting.clone();
+    other.0["architecture"] = "s390x".into();
+    docker_archive(&bench, &[other.clone(), other.clone()]);
+    is_refused("saved.tar");
+    docker_archive(&bench, &[other.clone(), fitting.clone()]);
+    assert_eq!(bench.load_with("saved.tar", &forced).unwrap(), ["docker.io/library/x:latest"]);
+    bench.store.remove(&name("x")).unwrap();
+    docker_archive(&bench, &[fitting.clone(), other, fitting]);
+    assert!(matches!(bench.load_with("saved.tar", &forced), Err(LoadError::Several { count: 2 })));
+    assert_eq!(bench.leftovers(), 0);
+}
+
+#[test]
 fn the_right_platform_is_found_in_nested_indexes() {
     let bench = Bench::new();
     let layout = bench.path("layout");
@@ -292,7 +320,7 @@ fn a_layer_that_changes_in_the_store_is_noticed_at_its_end() {
 }
 
 /// What `docker save` wrote: layers in directories of their own, one of them a link to another.
-fn docker_archive(bench: &Bench, config: &serde_json::Value, tags: &serde_json::Value) {
+fn docker_archive(bench: &Bench, images: &[(serde_json::Value, serde_json::Value)]) {
     let mut tar = tar::Builder::new(fs::File::create(bench.path("saved.tar")).unwrap());
     let mut add = |path: &str, data: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -300,13 +328,16 @@ fn docker_archive(bench: &Bench, config: &serde_json::Value, tags: &serde_json::
         header.set_mode(0o644);
         tar.append_data(&mut header, path, data).unwrap();
     };
-    let config = config.to_string();
-    let manifest = serde_json::json!([
-        {"Config": "c.json", "RepoTags": tags, "Layers": ["one/layer.tar", "two/layer.tar"]}
-    ]);
+    let mut manifest = Vec::new();
     add("one/layer.tar", &plain_layer());
-    add("c.json", config.as_bytes());
-    add("manifest.json", manifest.to_string().as_bytes());
+    for (at, (config, tags)) in images.iter().enumerate() {
+        let name = format!("{at}.json");
+        add(&name, config.to_string().as_bytes());
+        manifest.push(serde_json::json!(
+            {"Config": name, "RepoTags": tags, "Layers": ["one/layer.tar", "two/layer.tar"]}
+        ));
+    }
+    add("manifest.json", serde_json::Value::from(manifest).to_string().as_bytes());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
@@ -335,7 +366,7 @@ fn docker_config(diff_id: Digest) -> serde_json::Value {
 fn a_docker_archive_is_loaded_under_all_its_tags() {
     let bench = Bench::new();
     let diff_id = Digest::of(&plain_layer());
-    docker_archive(&bench, &docker_config(diff_id), &serde_json::json!(["a:1", "me/b:2"]));
+    docker_archive(&bench, &[(docker_config(diff_id), serde_json::json!(["a:1", "me/b:2"]))]);
     assert_eq!(bench.load("saved.tar").unwrap(), ["docker.io/library/a:1", "docker.io/me/b:2"]);
     assert_eq!(bench.layers("me/b:2"), [plain_layer(), plain_layer()]);
     assert_eq!(bench.store.get(&name("a:1")).unwrap().config.config.cmd, ["/hello"]);
@@ -345,10 +376,10 @@ fn a_docker_archive_is_loaded_under_all_its_tags() {
 fn a_docker_archive_without_tags_or_with_wrong_layers_is_refused() {
     let bench = Bench::new();
     let diff_id = Digest::of(&plain_layer());
-    docker_archive(&bench, &docker_config(diff_id), &serde_json::Value::Null);
+    docker_archive(&bench, &[(docker_config(diff_id), serde_json::Value::Null)]);
     assert!(matches!(bench.load("saved.tar"), Err(LoadError::NoName { .. })));
     let other = Digest::of(b"other");
-    docker_archive(&bench, &docker_config(other), &serde_json::json!(["a:1"]));
+    docker_archive(&bench, &[(docker_config(other), serde_json::json!(["a:1"]))]);
     let error = bench.load("saved.tar").unwrap_err().to_string();
     assert!(error.contains(&other.to_string()), "{error}");
     assert_eq!(bench.leftovers(), 0);

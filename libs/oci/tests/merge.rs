@@ -131,7 +131,8 @@ fn walk(root: &Path, prefix: &str, tree: &mut Tree) {
         let entry = entry.expect("entry");
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        let found = path.symlink_metadata().expect("metadata");
+        // Overlayfs lists whiteouts of directories that only one layer has, though nothing can be done with them.
+        let Ok(found) = path.symlink_metadata() else { continue };
         let shown = if found.is_dir() {
             walk(&path, &format!("{name}/"), tree);
             ("directory".to_owned(), 0)
@@ -226,44 +227,196 @@ fn links_outlive_the_name_that_their_data_came_with() {
     }
 }
 
-/// What GNU tar makes of each layer by itself, the upper's names instead of the lower's unless both are directories.
+/// Changes to an empty layer.
+type Fill = fn(&mut LayerBuilder);
+
+/// What is tried, the layers, the lowest first, and what an overlay of them holds.
+const OVERLAID: &[(&str, &[Fill], &[&str])] = &[
+    (
+        "directories without entries hide what is none in lower layers",
+        &[
+            |layer| {
+                layer.directory("usr", 0o755).directory("usr/lib", 0o755).file("usr/lib/a", 0o644, b"a");
+                layer.symlink("lib", "usr/lib").symlink("out", "/../../etc");
+                layer.file("x", 0o644, b"x").hard_link("y", "x");
+            },
+            |layer| {
+                layer.file("lib/b", 0o644, b"b").file("x/deep/b", 0o644, b"b").file(
+                    "out/passwd",
+                    0o644,
+                    b"p",
+                );
+            },
+        ],
+        &[
+            "lib directory",
+            "lib/b [98]",
+            "out directory",
+            "out/passwd [112]",
+            "usr directory",
+            "usr/lib directory",
+            "usr/lib/a [97]",
+            "x directory",
+            "x/deep directory",
+            "x/deep/b [98]",
+            "y [120]",
+        ],
+    ),
+    (
+        "a layer's own links are followed, whatever higher layers make of them",
+        &[
+            |layer| {
+                layer.directory("usr", 0o755).directory("usr/lib", 0o755).symlink("lib", "usr/lib");
+                layer.file("lib/a", 0o644, b"a").hard_link("lib/a2", "lib/a").hard_link("a3", "lib/a");
+                layer.directory("lib/d", 0o755).directory("lib/d/e", 0o755).symlink("lib/d/f", "e");
+                layer.file("lib/d/f/c", 0o644, b"c");
+                layer.file("lib/hidden", 0o644, b"h").hard_link("lib/kept", "lib/hidden");
+            },
+            |layer| {
+                layer.file("lib/b", 0o644, b"b").whiteout("usr/lib/hidden");
+            },
+        ],
+        &[
+            "a3 [97]",
+            "lib directory",
+            "lib/b [98]",
+            "usr directory",
+            "usr/lib directory",
+            "usr/lib/a [97]",
+            "usr/lib/a2 [97]",
+            "usr/lib/d directory",
+            "usr/lib/d/e directory",
+            "usr/lib/d/e/c [99]",
+            "usr/lib/d/f -> e",
+            "usr/lib/kept [104]",
+        ],
+    ),
+    (
+        "whiteouts, too, are where a layer's own links lead, and nowhere else",
+        &[
+            |layer| {
+                layer
+                    .file("usr/lib/a", 0o644, b"a")
+                    .file("usr/lib/b", 0o644, b"b")
+                    .file("etc/a", 0o644, b"a");
+                layer.symlink("etc2", "etc");
+            },
+            |layer| {
+                layer.directory("usr", 0o755).directory("usr/lib", 0o755).symlink("lib", "usr/lib");
+                layer.whiteout("lib/a").file("etc2/c", 0o644, b"c");
+            },
+        ],
+        &[
+            "etc directory",
+            "etc/a [97]",
+            "etc2 directory",
+            "etc2/c [99]",
+            "lib -> usr/lib",
+            "usr directory",
+            "usr/lib directory",
+            "usr/lib/b [98]",
+        ],
+    ),
+    (
+        "directories that have nothing but whiteouts are directories",
+        &[
+            |layer| {
+                layer.symlink("link", "usr").file("file", 0o644, b"f").file("usr/a", 0o644, b"a");
+                layer.file("merged/a", 0o644, b"a").file("merged/b", 0o644, b"b").symlink("opaque", "usr");
+                layer.symlink("again", "usr").symlink("gone", "usr");
+            },
+            |layer| {
+                for path in ["link/x", "file/deep/x", "merged/b", "only/x", "again/x", "gone/x"] {
+                    layer.whiteout(path);
+                }
+            },
+            |layer| {
+                layer.symlink("again", "file").whiteout("gone");
+            },
+        ],
+        &[
+            "again -> file",
+            "file directory",
+            "file/deep directory",
+            "link directory",
+            "merged directory",
+            "merged/a [97]",
+            "only directory",
+            "opaque -> usr",
+            "usr directory",
+            "usr/a [97]",
+        ],
+    ),
+];
+
 #[test]
-fn directories_without_entries_hide_what_is_none_in_lower_layers() {
-    let directory = tempfile::tempdir().expect("directory");
-    let mut low = LayerBuilder::new();
-    low.directory("usr", 0o755).directory("usr/lib", 0o755).file("usr/lib/a", 0o644, b"a");
-    low.symlink("lib", "usr/lib").symlink("out", "/../../etc").file("x", 0o644, b"x").hard_link("y", "x");
-    let mut middle = LayerBuilder::new();
-    middle.file("lib/b", 0o644, b"b").file("x/deep/b", 0o644, b"b").file("out/passwd", 0o644, b"p");
-    let mut top = LayerBuilder::new();
-    // A layer's own link is followed by tar.
-    top.symlink("own", "usr").file("own/c", 0o644, b"c");
-    let (store, image) = load(directory.path(), vec![low, middle, top]);
-    let disk = directory.path().join("disk");
-    let merged = store.merged(&image).expect("merged");
-    layer::convert(merged, fs::File::create(&disk).expect("file"), &layer::Options::default())
-        .expect("converted");
-    let tree = disk_tree(&disk, &directory.path().join("dump"));
-    let shown: Vec<String> =
-        tree.iter().map(|(name, (shown, links))| format!("{name} {shown} {links}")).collect();
-    assert_eq!(
-        shown,
-        [
-            "lib directory 0",
-            "lib/b [98] 1",
-            "out directory 0",
-            "out/passwd [112] 1",
-            "own -> usr 1",
-            "usr directory 0",
-            "usr/c [99] 1",
-            "usr/lib directory 0",
-            "usr/lib/a [97] 1",
-            "x directory 0",
-            "x/deep directory 0",
-            "x/deep/b [98] 1",
-            "y [120] 1",
-        ]
-    );
+fn merged_layers_are_what_overlayfs_shows() {
+    for (what, fills, expected) in OVERLAID {
+        let directory = tempfile::tempdir().expect("directory");
+        let layers = fills.iter().map(|fill| {
+            let mut layer = LayerBuilder::new();
+            fill(&mut layer);
+            layer
+        });
+        let (store, image) = load(directory.path(), layers.collect());
+        let disk = directory.path().join("disk");
+        let merged = store.merged(&image).expect("merged");
+        layer::convert(merged, fs::File::create(&disk).expect("file"), &layer::Options::default())
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(shown(&disk_tree(&disk, &directory.path().join("dump"))), *expected, "{what}");
+        if let Some(judged) = overlay(&store, &image, directory.path()) {
+            assert_eq!(shown(&judged), *expected, "{what}: overlayfs");
+        }
+    }
+}
+
+fn shown(tree: &Tree) -> Vec<String> {
+    tree.iter().map(|(name, (shown, _))| format!("{name} {shown}")).collect()
+}
+
+/// The layers, each unpacked by GNU tar, under the kernel's overlayfs; `None`, with the reason printed, where that is not
+/// possible.
+fn overlay(store: &Store, image: &Image, scratch: &Path) -> Option<Tree> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root makes device files and mounts");
+        return None;
+    }
+    let mut lower = Vec::new();
+    for at in 0..image.manifest.layers.len() {
+        let (archive, into) = (scratch.join(format!("{at}.tar")), scratch.join(format!("layer{at}")));
+        let mut tar = Vec::new();
+        store.open_layer(image, at).expect("layer").read_to_end(&mut tar).expect("read");
+        fs::write(&archive, tar).expect("archive");
+        fs::create_dir(&into).expect("directory");
+        let unpack = format!(
+            "tar -xpf {archive} -C {into} && find {into} -name '.wh.*' | while read -r path; do \
+             name=${{path##*/}}; rm \"$path\"; mknod \"${{path%/*}}/${{name#.wh.}}\" c 0 0; done",
+            archive = archive.display(),
+            into = into.display(),
+        );
+        run(Command::new("bash").args(["-o", "pipefail", "-ec", &unpack])).expect("unpacked");
+        lower.insert(0, into.display().to_string());
+    }
+    let root = scratch.join("union");
+    fs::create_dir(&root).expect("directory");
+    let options = format!("lowerdir={}", lower.join(":"));
+    let mounted = run(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&root));
+    if let Err(error) = mounted {
+        println!("skipped: no overlayfs here: {error}");
+        return None;
+    }
+    let mut tree = Tree::new();
+    let walked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| walk(&root, "", &mut tree)));
+    run(Command::new("umount").arg("-l").arg(&root)).expect("unmounted");
+    walked.expect("read");
+    Some(tree)
+}
+
+/// What went wrong, if it did.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::kernel::bzimage::{self, BzImageError};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilesError {
     /// What is to be started is something else, or damaged.
-    #[error("{}", told(.0))]
+    #[error("{}", super::told(.0))]
     Inspect(#[from] InspectError),
     /// What is to be started is no kernel.
     #[error("{} is no kernel: {source}", path.display())]
@@ -30,14 +30,6 @@ pub(super) enum FilesError {
     /// The disk for a program that only firmware can start.
     #[error("cannot make a disk with {}: {source}", path.display())]
     Disk { path: PathBuf, source: UvmVhdxError },
-}
-
-/// `error` with what the system says, if anything.
-fn told(error: &InspectError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 /// Looks for damage that can be told without a boot: firmware would wait for a better disk, and a kernel that cannot unpack

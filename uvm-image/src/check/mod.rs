@@ -12,6 +12,7 @@ mod files;
 mod host;
 mod ways;
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,6 +102,8 @@ pub struct Checked {
     pub sizes: Vec<(String, u64)>,
     /// Where the files differ from the list of their sums; `None` without one.
     pub faults: Option<Vec<Fault>>,
+    /// The same for each list of LinuxKit's outputs, by its name.
+    pub native: Vec<(String, Vec<Fault>)>,
     /// What the kernel lacks, a line each.
     pub kernel: Vec<String>,
     /// Every way that the files offer.
@@ -113,6 +116,7 @@ impl Checked {
     /// Whether the files are what was built and everything that was tried works.
     pub fn is_good(&self) -> bool {
         self.faults.as_ref().is_none_or(Vec::is_empty)
+            && self.native.iter().all(|(_, faults)| faults.is_empty())
             && !self.tried.is_empty()
             && self.tried.iter().all(|tried| tried.result.is_ok())
     }
@@ -125,21 +129,31 @@ pub fn run(options: &Options) -> Result<Checked, CheckError> {
     }
     let dir = &options.dir;
     fs::read_dir(dir).map_err(|source| CheckError::Directory { path: dir.clone(), source })?;
-    let faults = sums::verify(dir);
+    let (faults, native) = (sums::verify(dir), sums::verify_native(dir));
+    let found = faults.iter().chain(native.iter().map(|(_, faults)| faults));
+    let is_whole = found.flatten().next().is_none();
     let Plan { ways, left_out } = Plan::of(dir, options.firmware.is_some());
-    if ways.is_empty() && faults.as_ref().is_none_or(Vec::is_empty) {
+    if ways.is_empty() && is_whole {
         if left_out.is_empty() {
             return Err(CheckError::Nothing(dir.clone()));
         }
         return Err(CheckError::Untried { directory: dir.clone(), left_out });
     }
     let tried = ways.into_iter().map(|way| Tried { way, result: try_way(way, options) }).collect();
-    Ok(Checked { sizes: sizes(dir), faults, kernel: kernel(dir), tried, left_out })
+    Ok(Checked { sizes: sizes(dir), faults, native, kernel: kernel(dir), tried, left_out })
 }
 
 #[cfg(unix)]
 fn try_way(way: Way, options: &Options) -> Result<Stages, String> {
     boot::boot(way, options).map_err(|error| error.to_string())
+}
+
+/// `error` with what is behind it.
+fn told(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", told(source)),
+        None => error.to_string(),
+    }
 }
 
 #[cfg(not(unix))]
@@ -171,6 +185,6 @@ fn kernel(dir: &Path) -> Vec<String> {
             let settings = fragment::tailored();
             check(&config, &settings, Strictness::Any).differences.iter().map(ToString::to_string).collect()
         }
-        Err(error) => vec![error.to_string()],
+        Err(error) => vec![format!("nobody knows what it lacks: {}", told(&error))],
     }
 }

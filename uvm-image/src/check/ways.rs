@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::elf;
 use crate::formats::root_options;
+use crate::sums;
 
 /// A program that something starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,20 @@ pub enum Root {
     Own,
 }
 
+/// Roots on `rootfs.vhd` without hashes.
+const UNCHECKED: &[Root] = &[Root::Scsi, Root::Pmem];
+
+impl Root {
+    /// The name of its file, if it has one of its own.
+    fn file(self) -> Option<&'static str> {
+        match self {
+            Self::Initrd => Some("initrd.img"),
+            Self::Scsi | Self::Pmem | Self::Verity => Some("rootfs.vhd"),
+            Self::Own => None,
+        }
+    }
+}
+
 /// One way to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
@@ -92,6 +107,9 @@ impl fmt::Display for Way {
     }
 }
 
+/// Files that say something about the others.
+const DOCUMENTS: &[&str] = &["rootfs.cmdline", "sbom.spdx.json", "versions.txt"];
+
 /// What is tried, and what is not.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -105,6 +123,9 @@ const NO_ROOT: &str = "there is neither initrd.img nor rootfs.vhd to boot it wit
 const NO_KERNEL: &str = "there is no kernel to boot it with";
 const HYPER_V: &str =
     "it is for Hyper-V, whose sockets QEMU does not have; --target qemu makes one that can be tried";
+const HASHES: &str = "rootfs.vhd has hashes, and is tried only with the kernel checking them";
+const ABOUT: &str = "it is about the others, and nothing that boots";
+const NO_NAME: &str = "it has no name that a host looks for";
 const NO_FIRMWARE: &str = "there is no UEFI firmware (package ovmf, or --firmware FILE)";
 
 /// The word by which what carries its own command line for Hyper-V is known: its sockets are not QEMU's.
@@ -129,7 +150,27 @@ impl Plan {
                 plan.ways.push(Way { program, root: Root::Own });
             }
         }
+        if !(plan.ways.is_empty() && plan.left_out.is_empty()) {
+            plan.others(dir);
+        }
         plan.without_firmware(firmware)
+    }
+
+    /// Says of every other file in `dir` why it is not tried.
+    fn others(&mut self, dir: &Path) {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let files = entries.filter(|entry| entry.path().is_file());
+        let mut names: Vec<String> =
+            files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        let is_used = |way: &Way, name: &str| way.program.file() == name || way.root.file() == Some(name);
+        for name in names {
+            let is_told = self.left_out.iter().any(|(told, _)| *told == name);
+            if !is_told && !self.ways.iter().any(|way| is_used(way, &name)) {
+                let is_about = DOCUMENTS.contains(&&name[..]) || sums::is_list(&name);
+                self.leave_out(&name, if is_about { ABOUT } else { NO_NAME });
+            }
+        }
     }
 
     /// Each kernel with the first root, and the other roots with one kernel.
@@ -152,6 +193,10 @@ impl Plan {
         let best = able.iter().find(|program| **program != Program::Vmlinux || vmlinux == Some(true));
         if let Some(program) = best.or(able.first()) {
             self.ways.extend(roots.iter().skip(1).map(|root| Way { program: *program, root: *root }));
+            for root in UNCHECKED.iter().filter(|_| roots.contains(&Root::Verity)) {
+                let way = Way { program: *program, root: *root };
+                self.leave_out(&way.to_string(), HASHES);
+            }
         } else {
             for name in ["initrd.img", "rootfs.vhd"].into_iter().filter(|name| dir.join(name).is_file()) {
                 self.leave_out(name, NO_KERNEL);
@@ -181,7 +226,7 @@ fn roots(dir: &Path) -> Vec<Root> {
     }
     if dir.join("rootfs.vhd").is_file() {
         let with_hashes: &[Root] = &[Root::Verity];
-        roots.extend(if root_options::has_hashes(dir) { with_hashes } else { &[Root::Scsi, Root::Pmem] });
+        roots.extend(if root_options::has_hashes(dir) { with_hashes } else { UNCHECKED });
     }
     roots
 }
@@ -236,9 +281,13 @@ mod tests {
             "UEFI boot of uvm.vhdx",
         ];
         let plan = Plan::of(dir.path(), true);
-        assert_eq!((names(&plan), plan.left_out.len()), (all.map(str::to_owned).to_vec(), 0));
+        let unchecked = ["direct boot of vmlinux, root on SCSI", "direct boot of vmlinux, root in pmem"];
+        let left_out: Vec<&str> = plan.left_out.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names(&plan), all);
+        assert_eq!(left_out, [unchecked[0], unchecked[1], "rootfs.cmdline"]);
+        assert_eq!(plan.left_out[0].1, HASHES);
         let plan = Plan::of(dir.path(), false);
-        assert_eq!((plan.ways.len(), plan.left_out.len()), (3, 3));
+        assert_eq!((plan.ways.len(), plan.left_out.len()), (3, 6));
         // A program that is none is tried all the same, but not with everything.
         fs::write(dir.path().join("vmlinux"), "junk").unwrap();
         let names = names(&Plan::of(dir.path(), true));
@@ -263,6 +312,15 @@ mod tests {
                 &[("unified.efi", HYPER_V), ("uvm.vhdx", HYPER_V)],
             ),
             (&[("rootfs.vhd", b"")], &[("rootfs.vhd", NO_KERNEL)]),
+            (
+                &[("kernel", b""), ("lcow-initrd.img", b""), ("notes", b""), ("versions.txt", b"")],
+                &[
+                    ("kernel", NO_ROOT),
+                    ("lcow-initrd.img", NO_NAME),
+                    ("notes", NO_NAME),
+                    ("versions.txt", ABOUT),
+                ],
+            ),
             (&[("versions.txt", b"")], &[]),
         ] {
             let plan = Plan::of(bench(files).path(), true);

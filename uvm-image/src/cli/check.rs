@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use uvm_image::check::{self, Checked, Options};
 use uvm_image::interrupt::Unfinished;
+use uvm_image::sums::Fault;
 
 use super::beside::or_beside;
 use super::output::say;
@@ -52,18 +53,25 @@ impl Check {
     }
 }
 
+/// What came of comparing files with the list `name`.
+fn list(name: &str, faults: &[Fault], out: &mut dyn Write) -> io::Result<()> {
+    if faults.is_empty() {
+        return writeln!(out, "{name}: the files are what was built");
+    }
+    faults.iter().try_for_each(|fault| writeln!(out, "{name}: FAILED: {fault}"))
+}
+
 fn print(checked: &Checked, out: &mut dyn Write) -> io::Result<()> {
     for (name, bytes) in &checked.sizes {
         writeln!(out, "{name:<36} {:>9}.{:02} MB", bytes / 1_000_000, bytes % 1_000_000 / 10_000)?;
     }
-    let sums = match &checked.faults {
-        Some(faults) if faults.is_empty() => vec!["the files are what was built".to_owned()],
-        Some(faults) => faults.iter().map(|fault| format!("FAILED: {fault}")).collect(),
-        None => vec!["there is none, so nobody knows whether the files belong together".to_owned()],
-    };
-    for line in sums {
-        writeln!(out, "SHA256SUMS: {line}")?;
+    match &checked.faults {
+        Some(faults) => list("SHA256SUMS", faults, out)?,
+        None => {
+            writeln!(out, "SHA256SUMS: there is none, so nobody knows whether the files belong together")?;
+        }
     }
+    checked.native.iter().try_for_each(|(name, faults)| list(name, faults, out))?;
     for line in &checked.kernel {
         writeln!(out, "kernel: {line}")?;
     }

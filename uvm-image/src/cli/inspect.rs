@@ -20,7 +20,12 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut status = ExitCode::SUCCESS;
-        for path in inspect::files(&self.path)? {
+        let files = inspect::files(&self.path)?;
+        for fault in inspect::faults(&self.path) {
+            tell(fault);
+            status = ExitCode::FAILURE;
+        }
+        for path in files {
             match inspect::inspect(&path) {
                 Ok(found) => print(&path, &found)?,
                 Err(InspectError::Unknown(_)) if path != self.path && !inspect::is_output(&path) => {

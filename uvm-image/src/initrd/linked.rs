@@ -42,6 +42,7 @@ struct Item {
     license: Option<String>,
     sha256: Option<String>,
     url: Option<String>,
+    supplier: Option<String>,
 }
 
 impl From<Item> for Package {
@@ -53,6 +54,7 @@ impl From<Item> for Package {
             sha256: item.sha256,
             url: item.url,
             source: None,
+            supplier: item.supplier,
         }
     }
 }
@@ -90,11 +92,13 @@ mod tests {
         assert_eq!(read(&program, "aa").unwrap(), None);
         let list = dir.path().join("guest-agent.linked.json");
         let text = r#"{"program_sha256": "aa", "packages": [
-            {"name": "libc", "version": "0.2.1", "license": "MIT", "sha256": "bb", "url": "pkg:cargo/libc@0.2.1"}]}"#;
+            {"name": "libc", "version": "0.2.1", "license": "MIT", "sha256": "bb", "url": "pkg:cargo/libc@0.2.1"},
+            {"name": "lcow-own", "version": "0.1.0", "supplier": "Organization: lcow"}]}"#;
         fs::write(&list, text).unwrap();
         assert_eq!(read(&program, "cc").unwrap(), None);
         let found = read(&program, "aa").unwrap().unwrap();
-        assert_eq!((found.len(), found[0].license.as_deref()), (1, Some("MIT")));
+        assert_eq!((found.len(), found[0].license.as_deref()), (2, Some("MIT")));
+        assert_eq!(found[1].supplier.as_deref(), Some("Organization: lcow"));
         fs::write(&list, "{").unwrap();
         let error = read(&program, "aa").unwrap_err().to_string();
         assert!(error.contains("guest-agent.linked.json is no list"), "{error}");

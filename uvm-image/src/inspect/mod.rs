@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::compression::Compression;
 use crate::efi::pe;
 use crate::elf;
-use crate::kernel::bzimage;
+use crate::kernel::bzimage::{self, BzImageError};
 use crate::kernel::config::KernelConfig;
-use crate::sums;
+use crate::sums::{self, Fault};
 
 pub use components::Components;
 
@@ -77,7 +77,9 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
         .map_err(failed)?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.is_file() && path.file_name().is_some_and(|name| name != "SHA256SUMS"))
+        .filter(|path| {
+            path.is_file() && !path.file_name().is_some_and(|name| sums::is_list(&name.to_string_lossy()))
+        })
         .filter(|path| !path.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text)))
         .filter(|path| !path.to_string_lossy().ends_with("-cmdline"))
         .collect();
@@ -88,13 +90,19 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, InspectError> {
     Ok(files)
 }
 
-/// Endings of the names of LinuxKit's outputs.
-const NATIVE: &[&str] = &["-kernel", "-initrd.img", "-initrd.tar", ".tar", ".docker"];
+/// Where what is at `path`, a file or a directory, differs from the lists that are there.
+pub fn faults(path: &Path) -> Vec<Fault> {
+    if !path.is_dir() {
+        return sums::verify_file(path);
+    }
+    let native = sums::verify_native(path).into_iter().flat_map(|(_, faults)| faults);
+    sums::verify(path).into_iter().flatten().chain(native).collect()
+}
 
 /// Whether the file at `path` has the name of one of our outputs, which has to be what its name says.
 pub fn is_output(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    sums::OUTPUTS.contains(&&name[..]) || NATIVE.iter().any(|end| name.ends_with(end))
+    sums::OUTPUTS.contains(&&name[..]) || sums::NATIVE.iter().any(|end| name.ends_with(end))
 }
 
 /// Looks into the file at `path`.
@@ -127,9 +135,15 @@ pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
 fn kernel(release: &str, image: &[u8]) -> Result<Inspected, String> {
     let mut found = Inspected::of("kernel (bzImage, EFI program)");
     found.fact("release", release);
-    let vmlinux = bzimage::extract(image).map_err(|error| error.to_string())?;
-    found.fact("unpacked", format!("{} bytes", vmlinux.bytes.len()));
-    configuration(&mut found, &vmlinux.bytes);
+    match bzimage::extract(image) {
+        Ok(vmlinux) => {
+            found.fact("unpacked", format!("{} bytes", vmlinux.bytes.len()));
+            configuration(&mut found, &vmlinux.bytes);
+        }
+        // A loader of Linux may know better.
+        Err(error @ BzImageError::Unread(_)) => found.fact("not looked into", error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    }
     Ok(found)
 }
 
@@ -227,6 +241,9 @@ mod tests {
     fn kernels_say_what_they_are() {
         let found = look(&testing::xz_bzimage("6.12.1-lcow (x)", &testing::vmlinux(true))).unwrap();
         assert_eq!(value(&found, "release"), "6.12.1-lcow");
+        let found = look(&testing::bzimage("6.12.1", b"BZh91AY&SY")).unwrap();
+        assert_eq!(value(&found, "release"), "6.12.1");
+        assert!(value(&found, "not looked into").contains("compressed with bzip2"), "{found:?}");
         let found = look(&testing::vmlinux(true)).unwrap();
         assert_eq!(value(&found, "starts without firmware (PVH)"), "yes");
     }
@@ -243,7 +260,9 @@ mod tests {
     #[test]
     fn what_comes_with_boot_files_is_not_looked_into() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["sbom.spdx.json", "versions.txt", "rootfs.cmdline", "x-cmdline", "SHA256SUMS"] {
+        for name in
+            ["sbom.spdx.json", "versions.txt", "rootfs.cmdline", "x-cmdline", "SHA256SUMS", "x-SHA256SUMS"]
+        {
             fs::write(dir.path().join(name), "text").unwrap();
         }
         assert!(matches!(files(dir.path()), Err(InspectError::Empty(_))));

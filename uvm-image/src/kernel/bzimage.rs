@@ -12,6 +12,9 @@ const KERNEL_VERSION: usize = 0x20e;
 const PAYLOAD_OFFSET: usize = 0x248;
 const PAYLOAD_LENGTH: usize = 0x24c;
 
+/// How Linux can be compressed beside what [`Compression`] reads, and how that begins.
+const UNREAD: &[(&str, &[u8])] = &[("bzip2", b"BZh"), ("LZO", b"\x89LZO\0\r\n\x1a\n")];
+
 /// Why an image cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
 pub enum BzImageError {
@@ -32,6 +35,11 @@ pub enum BzImageError {
         /// The file's length.
         len: usize,
     },
+    /// The payload's compression is one of Linux's that nothing here reads.
+    #[error(
+        "the kernel inside is compressed with {0}, which cannot be unpacked here; gzip, xz, lzma, lz4 and zstd can"
+    )]
+    Unread(&'static str),
     /// The payload's compression is unknown.
     #[error(
         "the kernel inside is compressed in an unknown way (it begins with {0:02x?}); gzip, xz, lzma, lz4 and zstd are known"
@@ -101,7 +109,11 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>, BzImageError> {
     let compression = Compression::detect(payload);
     match compression {
         Compression::None if payload.starts_with(b"\x7fELF") => Ok(payload.to_vec()),
-        Compression::None => Err(BzImageError::UnknownCompression(payload.iter().take(8).copied().collect())),
+        Compression::None => {
+            let unread = UNREAD.iter().find(|(_, start)| payload.starts_with(start));
+            let unknown = || BzImageError::UnknownCompression(payload.iter().take(8).copied().collect());
+            Err(unread.map_or_else(unknown, |(name, _)| BzImageError::Unread(name)))
+        }
         // Gzip ends in the size itself; behind the other formats the kernel's build appends it.
         Compression::Gzip => Ok(compression.decompress(payload)?),
         _ => {
@@ -180,8 +192,12 @@ mod tests {
         assert!(matches!(extract(b"MZ"), Err(BzImageError::NotABzImage)));
         let wrong_size = testing::bzimage("6.1.0", &with_size(testing::xz(&kernel), 5));
         assert!(matches!(extract(&wrong_size), Err(BzImageError::Size { stated: 5, .. })));
-        let odd = testing::bzimage("6.1.0", b"BZh91AY&SY");
+        let odd = testing::bzimage("6.1.0", b"no known mark");
         assert!(matches!(extract(&odd), Err(BzImageError::UnknownCompression(_))));
+        for (name, start) in [("bzip2", &b"BZh91AY&SY"[..]), ("LZO", b"\x89LZO\0\r\n\x1a\n\x10\x30")] {
+            let odd = extract(&testing::bzimage("6.1.0", start));
+            assert!(matches!(odd, Err(BzImageError::Unread(found)) if found == name), "{name}");
+        }
         let text = testing::bzimage("6.1.0", &with_size(testing::xz(b"no kernel"), 9));
         assert!(matches!(extract(&text), Err(BzImageError::Elf(_))));
         let mut old = image;

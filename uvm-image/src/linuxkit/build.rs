@@ -145,6 +145,9 @@ pub fn build(loaded: Loaded, images: &Images, options: &Options) -> Result<Repor
             native(&assembly, *format, options, &mut staging, &mut told)?;
         }
     }
+    if options.outputs.iter().any(|output| matches!(output, Output::Native(_))) {
+        staging.native_list(&options.name)?;
+    }
     let mut report = Report::new(told.warnings);
     let finished = staging.finish()?;
     report.removed(&finished.removed, &options.directory);

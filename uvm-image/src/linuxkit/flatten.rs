@@ -1,15 +1,15 @@
 //! An image's layers as one sequence of entries in LinuxKit's order: the top layer's first, and nothing that a higher layer
 //! hides. Each layer is unpacked once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::BufReader;
 
-use lcow_disk::tar::{Entry, Kind, Reader, TarError};
+use lcow_disk::tar::{Entry, Kind, Links, Reader, TarError};
 use lcow_oci::layer::LayerReader;
 
 use super::images::Found;
-use super::links::Links;
 use super::paths::{self, text};
+use super::stream::MADE;
 use super::unpack::UnpackError;
 
 /// image-spec, `layer.md`, "Whiteouts".
@@ -51,6 +51,8 @@ struct Above {
     names: HashMap<Vec<u8>, bool>,
     /// Directories of paths, which need not have entries of their own.
     implied: HashSet<Vec<u8>>,
+    /// Directories of whiteouts, which need neither.
+    hollow: BTreeSet<Vec<u8>>,
     /// Paths that are no longer there, nor what was in them.
     gone: HashSet<Vec<u8>>,
     /// Directories of which nothing is left.
@@ -62,7 +64,7 @@ impl Above {
         self.names.contains_key(path)
             || self.gone.contains(path)
             || self.emptied.contains(&b""[..])
-            || (!is_directory && self.implied.contains(path))
+            || (!is_directory && (self.implied.contains(path) || self.hollow.contains(path)))
             || paths::parents(path).any(|parent| {
                 self.gone.contains(parent)
                     || self.emptied.contains(parent)
@@ -86,6 +88,7 @@ impl Above {
     fn extend(&mut self, other: Self) {
         self.names.extend(other.names);
         self.implied.extend(other.implied);
+        self.hollow.extend(other.hollow);
         self.gone.extend(other.gone);
         self.emptied.extend(other.emptied);
     }
@@ -118,11 +121,13 @@ impl Walk<'_> {
             let (folder, name) = split(&path);
             if name == OPAQUE {
                 here.above.emptied.insert(folder.to_vec());
+                self.hollow(&path, &mut here);
             } else if name.starts_with(RESERVED) || path.is_empty() {
                 // Nothing of the image.
             } else if let Some(gone) = name.strip_prefix(WHITEOUT) {
                 let start = path.len() - name.len();
                 here.above.gone.insert([&path[..start], gone].concat());
+                self.hollow(&path, &mut here);
             } else if entry.kind == Kind::HardLink {
                 entry.link = self.place(&entry.link, &here)?;
                 entry.path = path;
@@ -138,12 +143,34 @@ impl Walk<'_> {
         self.early.append(&mut here.early);
         let above = self.recover(at, here)?;
         self.above.extend(above);
+        if at == 0 { self.empty(&mut layer) } else { Ok(()) }
+    }
+
+    /// Notes the directories of the whiteout at `path`, unless they are hidden or cannot be there.
+    fn hollow(&self, path: &[u8], here: &mut Here) {
+        let is_there = |parent: &&[u8]| {
+            let is_above = self.above.names.get(*parent) == Some(&true);
+            here.above.names.get(*parent) != Some(&false) && (is_above || !self.above.hides(parent, true))
+        };
+        let parents: Vec<Vec<u8>> = paths::parents(path).take_while(is_there).map(<[u8]>::to_vec).collect();
+        here.above.hollow.extend(parents);
+    }
+
+    /// Passes on the directories that no layer has anything in, and no entry for.
+    fn empty(&mut self, layer: &mut Layer) -> Result<(), UnpackError> {
+        for path in std::mem::take(&mut self.above.hollow) {
+            if !self.above.names.contains_key(&path) && !self.above.implied.contains(&path) {
+                let mut entry = Entry::directory(path, 0o755);
+                entry.mtime.seconds = MADE;
+                (self.each)(entry, layer)?;
+            }
+        }
         Ok(())
     }
 
     /// Anything but a hard link.
     fn entry(&mut self, entry: Entry, here: &mut Here, layer: &mut Layer) -> Result<(), UnpackError> {
-        here.symlinks.note(&entry);
+        here.symlinks.note(&entry.path, entry.kind, &entry.link);
         here.first.insert(entry.path.clone(), entry.path.clone());
         if self.note(&entry, here)? { (self.each)(entry, layer) } else { Ok(()) }
     }
@@ -173,6 +200,7 @@ impl Walk<'_> {
             // It keeps what is there.
             return if first.is_some() { Ok(()) } else { Err(self.dangling(&entry)) };
         }
+        here.symlinks.note(&entry.path, entry.kind, &entry.link);
         if let Some(first) = &first {
             here.first.insert(entry.path.clone(), first.clone());
         } else {

@@ -18,7 +18,6 @@ pub mod ids;
 pub mod images;
 mod json;
 pub mod kernel;
-mod links;
 pub mod load;
 pub mod mounts;
 pub mod names;

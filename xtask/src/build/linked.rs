@@ -34,10 +34,16 @@ struct Package {
     /// SHA-256 of the package as its registry has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-    /// github.com/package-url/purl-spec; what nobody publishes has none.
+    /// github.com/package-url/purl-spec.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    /// Who it is from, in SPDX's form, where its place does not say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supplier: Option<String>,
 }
+
+/// Who the packages of this workspace are from.
+const SUPPLIER: &str = "Organization: lcow";
 
 /// Writes the list of what is in `program`, which is the package `package` for `target`, beside it.
 pub(super) fn write(program: &Path, package: &str, target: &str) -> Result<PathBuf> {
@@ -51,7 +57,7 @@ pub(super) fn write(program: &Path, package: &str, target: &str) -> Result<PathB
     ]))?;
     let lock = places::workspace().join("Cargo.lock");
     let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    let mut packages = crates(&tree, &checksums(&lock)?, package);
+    let mut packages = crates(&tree, &checksums(&lock)?, package, env!("CARGO_PKG_VERSION"));
     packages.insert(standard_library(&output(command("rustc").arg("--version"))?));
     packages.extend(ARCHIVES.iter().filter_map(|archive| system_package(archive)));
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
@@ -63,8 +69,13 @@ pub(super) fn write(program: &Path, package: &str, target: &str) -> Result<PathB
     Ok(path.into())
 }
 
-/// The packages of cargo's tree but `itself`.
-fn crates(tree: &str, checksums: &BTreeMap<(String, String), String>, itself: &str) -> BTreeSet<Package> {
+/// The packages of cargo's tree but `itself`; `own` is the version of those of this workspace.
+fn crates(
+    tree: &str,
+    checksums: &BTreeMap<(String, String), String>,
+    itself: &str,
+    own: &str,
+) -> BTreeSet<Package> {
     let package = |line: &str| {
         let (described, license) = line.split_once('|')?;
         let mut words = described.split(' ');
@@ -72,11 +83,25 @@ fn crates(tree: &str, checksums: &BTreeMap<(String, String), String>, itself: &s
         // Lines of packages that were shown before end with a mark.
         let license = license.trim_end_matches(" (*)").replace('/', " OR ");
         let sha256 = checksums.get(&(name.clone(), version.clone())).cloned();
-        let url = sha256.is_some().then(|| format!("pkg:cargo/{name}@{}", version.replace('+', "%2B")));
         let license = Some(license).filter(|license| !license.is_empty());
-        (name != itself).then_some(Package { name, version, license, sha256, url })
+        // What is neither from the registry nor from some repository is from here.
+        let package = if sha256.is_some() || described.contains("://") {
+            let url = sha256.is_some().then(|| format!("pkg:cargo/{name}@{}", version.replace('+', "%2B")));
+            Package { name: name.clone(), version, license, sha256, url, supplier: None }
+        } else {
+            in_tree(&name, own, license)
+        };
+        (name != itself).then_some(package)
     };
     tree.lines().filter_map(package).collect()
+}
+
+/// A package of this workspace, whose name must not be that of a published crate for which it stands in.
+fn in_tree(name: &str, version: &str, license: Option<String>) -> Package {
+    let name = if name.starts_with("lcow-") { name.to_owned() } else { format!("lcow-{name}") };
+    let url = Some(format!("pkg:generic/{name}@{version}"));
+    let supplier = Some(SUPPLIER.to_owned());
+    Package { name, version: version.to_owned(), license, sha256: None, url, supplier }
 }
 
 #[derive(Deserialize)]
@@ -143,8 +168,9 @@ mod tests {
         let lock = "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\nchecksum = \"aa\"\n\
                     [[package]]\nname = \"own\"\nversion = \"0.1.0\"\n";
         let tree = "own-program v0.1.0 (/x/own-program)|Apache-2.0\n\
-                    a v1.0.0+x|MIT/Apache-2.0\nown v0.1.0 (/x/own)|Apache-2.0\n\na v1.0.0+x|MIT/Apache-2.0 (*)\n";
-        let packages: Vec<_> = crates(tree, &checksums(lock).unwrap(), "own-program").into_iter().collect();
+                    a v1.0.0+x|MIT/Apache-2.0\nown v3.2.0 (/x/own)|Apache-2.0\n\na v1.0.0+x|MIT/Apache-2.0 (*)\n";
+        let packages = crates(tree, &checksums(lock).unwrap(), "own-program", "0.1.0");
+        let packages: Vec<_> = packages.into_iter().collect();
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(packages.len(), 2);
         assert_eq!(
@@ -155,9 +181,21 @@ mod tests {
                 license: text("MIT OR Apache-2.0"),
                 sha256: text("aa"),
                 url: text("pkg:cargo/a@1.0.0%2Bx"),
+                supplier: None,
             }
         );
-        assert_eq!((&packages[1].name[..], &packages[1].url), ("own", &None));
+        // It may stand in for a published crate, down to the version.
+        assert_eq!(
+            packages[1],
+            Package {
+                name: "lcow-own".into(),
+                version: "0.1.0".into(),
+                license: text("Apache-2.0"),
+                sha256: None,
+                url: text("pkg:generic/lcow-own@0.1.0"),
+                supplier: text("Organization: lcow"),
+            }
+        );
     }
 
     #[test]
@@ -176,6 +214,7 @@ mod tests {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"), "{text}");
         assert!(text.contains("\"pkg:cargo/libcontainer@") && text.contains("\"lcow-protocol\""), "{text}");
+        assert!(text.contains("\"lcow-regex\"") && !text.contains("\"regex\""), "{text}");
         // Neither what only runs while it is built, nor what other systems need.
         assert!(!text.contains("cargo/syn@") && !text.contains("cargo/windows"), "{text}");
         assert!(!text.contains(&places::workspace().display().to_string()), "{text}");

@@ -4,12 +4,14 @@
 //! `SCHILY.xattr.*` records of star and the `GNU.sparse.*` records of GNU tar, versions 0.0, 0.1 and 1.0).
 mod error;
 mod header;
+mod links;
 mod pax;
 mod reader;
 mod sparse;
 mod writer;
 
 pub use error::TarError;
+pub use links::Links;
 pub use reader::Reader;
 pub use writer::Writer;
 

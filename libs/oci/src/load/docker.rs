@@ -24,10 +24,9 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
     let images: Vec<Saved> = loader.archive.document("manifest.json")?;
     let tags = || images.iter().flat_map(|image| &image.repo_tags).filter_map(|tag| tag.parse().ok());
     loader.found(tags().any(|name| loader.wants(&name)), tags())?;
-    let forced = loader.forced_name(images.len())?;
-    let mut parts = Parts::default();
+    let (mut parts, mut fitting) = (Parts::default(), Vec::new());
     for image in images {
-        let names: Vec<Reference> = match &forced {
+        let names: Vec<Reference> = match &loader.options.name {
             Some(name) => vec![name.clone()],
             None => image.repo_tags.iter().map(|tag| tag.parse()).collect::<Result<Vec<_>, _>>()?,
         };
@@ -36,16 +35,34 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
             continue;
         }
         let Some(first) = names.first() else { return Err(LoadError::NoName { tag: None }) };
-        let descriptor = import(loader, &image, &first.familiar());
-        parts.add(descriptor.map(|descriptor| (names, descriptor)))?;
+        let shown = image.repo_tags.first().cloned().unwrap_or_else(|| first.familiar());
+        let config = config(loader, &image).and_then(|(bytes, config)| {
+            loader.check_platform(&shown, &config.platform)?;
+            Ok((bytes, config))
+        });
+        if let Some((bytes, config)) = parts.fitting(config)? {
+            fitting.push((names, image, bytes, config));
+        }
+    }
+    loader.check_count(&fitting, &parts)?;
+    for (names, image, bytes, config) in fitting {
+        parts.add(names, &import(loader, &image, &bytes, config)?);
     }
     Ok(parts)
 }
 
-fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, LoadError> {
-    let config_bytes = loader.archive.read(&image.config)?;
-    let config: ImageConfig = parse(&image.config, &config_bytes)?;
-    loader.check_platform(name, &config.platform)?;
+fn config(loader: &Loader<'_>, image: &Saved) -> Result<(Vec<u8>, ImageConfig), LoadError> {
+    let bytes = loader.archive.read(&image.config)?;
+    let config = parse(&image.config, &bytes)?;
+    Ok((bytes, config))
+}
+
+fn import(
+    loader: &Loader<'_>,
+    image: &Saved,
+    config_bytes: &[u8],
+    config: ImageConfig,
+) -> Result<Descriptor, LoadError> {
     let (layers, ids) = (image.layers.len(), config.rootfs.diff_ids.len());
     if layers != ids {
         return Err(Unfit::Layers { layers, ids }.into());
@@ -56,8 +73,8 @@ fn import(loader: &Loader<'_>, image: &Saved, name: &str) -> Result<Descriptor, 
         .zip(&config.rootfs.diff_ids)
         .map(|(member, diff_id)| import_layer(loader, member, diff_id))
         .collect::<Result<_, _>>()?;
-    let digest = Digest::of(&config_bytes);
-    loader.store.add(&config_bytes[..], &digest, config_bytes.len() as u64, loader.held)?;
+    let digest = Digest::of(config_bytes);
+    loader.store.add(config_bytes, &digest, config_bytes.len() as u64, loader.held)?;
     let manifest = Manifest {
         schema_version: 2,
         media_type: Some(media::MANIFEST.to_owned()),

@@ -71,7 +71,7 @@ pub enum LoadError {
         known: Vec<String>,
     },
     /// A name was given for more or less than one image.
-    #[error("the archive has {count} images, so that one name cannot be given to it")]
+    #[error("the archive has {count} images for the wanted platform, so that one name cannot be given to it")]
     Several {
         /// How many there are.
         count: usize,

@@ -20,6 +20,16 @@ enum Name {
     None,
 }
 
+impl Name {
+    fn shown(&self) -> String {
+        match self {
+            Self::Full(name) => name.familiar(),
+            Self::Tag(tag) => format!("the image {tag}"),
+            Self::None => "the image".to_owned(),
+        }
+    }
+}
+
 pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
     let mut index: Index = loader.archive.document("index.json")?;
     if loader.options.only.is_some() {
@@ -38,33 +48,22 @@ pub(super) fn load(loader: &Loader<'_>) -> Result<Parts, LoadError> {
         let name = name_of(&descriptor)?;
         candidates(loader, descriptor, 0, groups.entry(name).or_default())?;
     }
-    let forced = loader.forced_name(groups.len())?;
-    let mut parts = Parts::default();
+    let (mut parts, mut fitting) = (Parts::default(), Vec::new());
     for (name, candidates) in groups {
-        parts.add(image(loader, forced.as_ref(), name, candidates))?;
+        if let Some(image) = parts.fitting(choose(loader, &name.shown(), candidates))? {
+            fitting.push((name, image));
+        }
+    }
+    loader.check_count(&fitting, &parts)?;
+    for (name, image) in fitting {
+        let names = match (&loader.options.name, name) {
+            (Some(forced), _) => vec![forced.clone()],
+            (None, Name::Full(name)) => vec![name],
+            (None, name) => saved_names(loader, &image, &name)?,
+        };
+        parts.add(names, &import(loader, &image)?);
     }
     Ok(parts)
-}
-
-/// The image `name` for the machine that is wanted, with its names in the store.
-fn image(
-    loader: &Loader<'_>,
-    forced: Option<&Reference>,
-    name: Name,
-    candidates: Vec<Candidate>,
-) -> Result<(Vec<Reference>, Descriptor), LoadError> {
-    let shown = match (forced, &name) {
-        (Some(forced), _) => forced.familiar(),
-        (None, Name::Full(name)) => name.familiar(),
-        _ => "the image".to_owned(),
-    };
-    let chosen = choose(loader, &shown, candidates)?;
-    let references = match (forced, name) {
-        (Some(forced), _) => vec![forced.clone()],
-        (None, Name::Full(name)) => vec![name],
-        (None, name) => saved_names(loader, &chosen, &name)?,
-    };
-    Ok((references, import(loader, &shown, &chosen)?))
 }
 
 fn name_of(descriptor: &Descriptor) -> Result<Name, LoadError> {
@@ -107,11 +106,15 @@ fn candidates(
 /// The image for the machine that is wanted.
 fn choose(loader: &Loader<'_>, name: &str, candidates: Vec<Candidate>) -> Result<Descriptor, LoadError> {
     let wanted = &loader.options.platform;
-    Ok(select::choose(wanted, candidates).map_err(|found| Unfit::Platform {
+    let chosen = select::choose(wanted, candidates).map_err(|found| Unfit::Platform {
         name: name.to_owned(),
         wanted: Box::new(wanted.clone()),
         found,
-    })?)
+    })?;
+    // An index may say anything; the configuration decides.
+    let config = config_of(loader, &manifest_of(loader, &chosen.digest)?)?;
+    loader.check_platform(name, &config.platform)?;
+    Ok(chosen)
 }
 
 /// The names that `docker save` gives in its own list, beside the layout.
@@ -128,12 +131,10 @@ fn saved_names(loader: &Loader<'_>, chosen: &Descriptor, name: &Name) -> Result<
 }
 
 /// Bring the blobs of an image into the store.
-fn import(loader: &Loader<'_>, name: &str, descriptor: &Descriptor) -> Result<Descriptor, LoadError> {
+fn import(loader: &Loader<'_>, descriptor: &Descriptor) -> Result<Descriptor, LoadError> {
     let bytes = loader.archive.blob(&descriptor.digest)?;
     let manifest: Manifest = parse(&descriptor.digest.to_string(), &bytes)?;
     let config = config_of(loader, &manifest)?;
-    // An index may say anything; the configuration decides.
-    loader.check_platform(name, &config.platform)?;
     check_layers(&manifest, &config)?;
     for blob in manifest.layers.iter().chain([&manifest.config]) {
         let (source, _) = loader.archive.member(&blob_name(&blob.digest))?;

@@ -18,7 +18,7 @@ use archive::Archive;
 /// What to load and how to call it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Name for the image, instead of any in the archive; only for archives with one image.
+    /// Name for the image, instead of any in the archive; only for archives with one image that the machine can run.
     pub name: Option<Reference>,
     /// The machine it must run on.
     pub platform: Platform,
@@ -79,11 +79,12 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// The name for an archive with `count` images, if one was asked for.
-    fn forced_name(&self, count: usize) -> Result<Option<Reference>, LoadError> {
-        match &self.options.name {
-            Some(_) if count != 1 => Err(LoadError::Several { count }),
-            name => Ok(name.clone()),
+    /// Checks that the name that was asked for, if any, is for one of these images: others are for other machines.
+    fn check_count<T>(&self, fitting: &[T], parts: &Parts) -> Result<(), LoadError> {
+        match (&self.options.name, fitting.len()) {
+            (Some(_), 0) if !parts.skipped.is_empty() => Ok(()),
+            (Some(_), count) if count != 1 => Err(LoadError::Several { count }),
+            _ => Ok(()),
         }
     }
 
@@ -124,15 +125,20 @@ struct Parts {
 }
 
 impl Parts {
-    /// Adds an image with its names, unless it is for other machines.
-    fn add(&mut self, image: Result<(Vec<Reference>, Descriptor), LoadError>) -> Result<(), LoadError> {
-        match image {
-            Ok((names, descriptor)) => {
-                self.images.extend(names.into_iter().map(|name| (name, descriptor.clone())));
+    /// What was found of an image; `None`, and noted, if it is for other machines.
+    fn fitting<T>(&mut self, found: Result<T, LoadError>) -> Result<Option<T>, LoadError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(LoadError::Unfit(unfit @ Unfit::Platform { .. })) => {
+                self.skipped.push(unfit);
+                Ok(None)
             }
-            Err(LoadError::Unfit(unfit @ Unfit::Platform { .. })) => self.skipped.push(unfit),
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Adds an image with its names.
+    fn add(&mut self, names: Vec<Reference>, image: &Descriptor) {
+        self.images.extend(names.into_iter().map(|name| (name, image.clone())));
     }
 }

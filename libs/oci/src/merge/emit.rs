@@ -26,17 +26,23 @@ fn all(store: &Store, image: &Image, layers: Vec<Vec<Planned>>, out: &mut PipeWr
         let tar = store.open_layer(image, at).map_err(io::Error::other)?;
         let mut tar = BufReader::with_capacity(BUFFER, tar);
         let mut start = 0;
-        for Planned { end, action } in planned {
+        for Planned { end, action, .. } in planned {
             let mut entry = (&mut tar).take(end - start);
             start = end;
             match action {
                 Action::Drop => copy(&mut entry, &mut io::sink())?,
-                Action::Copy => copy(&mut entry, out)?,
-                Action::Rename(name) => {
-                    let records = [record("path", &name), record("GNU.sparse.name", &name)].concat();
+                Action::Directory(path) => {
+                    copy(&mut entry, &mut io::sink())?;
+                    out.write_all(&directory(&path))?;
+                }
+                Action::Pass { path: None, link: None } => copy(&mut entry, out)?,
+                Action::Pass { path, link } => {
+                    let mut records = Vec::new();
+                    for (key, name) in [("path", &path), ("GNU.sparse.name", &path), ("linkpath", &link)] {
+                        records.extend(name.iter().flat_map(|name| record(key, name)));
+                    }
                     changed(&mut entry, &records, out)?;
                 }
-                Action::Relink(target) => changed(&mut entry, &record("linkpath", &target), out)?,
             }
             if entry.limit() > 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -65,9 +71,7 @@ fn changed(entry: &mut impl Read, records: &[u8], out: &mut PipeWriter) -> io::R
             copy(&mut entry.take(octal(&header[124..136]).next_multiple_of(RECORD as u64)), out)?;
             continue;
         }
-        out.write_all(&extension(records.len()))?;
-        out.write_all(records)?;
-        out.write_all(&vec![0; records.len().next_multiple_of(RECORD) - records.len()])?;
+        out.write_all(&extension(records))?;
         out.write_all(&header)?;
         return copy(entry, out);
     }
@@ -83,18 +87,31 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
     [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
 
-/// The header of an extension of so many bytes.
-fn extension(length: usize) -> [u8; RECORD] {
+/// An extension with these records.
+fn extension(records: &[u8]) -> Vec<u8> {
+    let mut extension = header(b'x', 0o644, records.len()).to_vec();
+    extension.extend_from_slice(records);
+    extension.resize(extension.len().next_multiple_of(RECORD), 0);
+    extension
+}
+
+/// A directory, with the mode of those that have no entries.
+fn directory(path: &[u8]) -> Vec<u8> {
+    [extension(&record("path", path)), header(b'5', 0o755, 0).to_vec()].concat()
+}
+
+/// The header of something of this type, which has its name elsewhere, and so many bytes.
+fn header(kind: u8, mode: u16, length: usize) -> [u8; RECORD] {
     let mut header = [0; RECORD];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"renamed");
-    put(100, b"0000644\0");
+    put(100, format!("{mode:07o}\0").as_bytes());
     put(108, b"0000000\0");
     put(116, b"0000000\0");
     put(124, format!("{length:011o}\0").as_bytes());
     put(136, b"00000000000\0");
     put(148, b"        ");
-    put(156, b"x");
+    put(156, &[kind]);
     put(257, b"ustar\x0000");
     let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

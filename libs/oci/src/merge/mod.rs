@@ -2,9 +2,11 @@
 //!
 //! The layers are read twice: once for their names, to find out what survives, and once for what is in them. So memory is
 //! bounded by names, whatever the files' sizes. Entries are passed on as they are, from the lowest layer up; a directory that
-//! several layers have comes several times, the last one counts. A hard link whose target does not survive takes its place.
+//! several layers have comes several times, the last one counts. A hard link whose target does not survive takes its place. A
+//! name that goes through a link of its own layer becomes the one where that leads: a higher layer may hide the link.
 //! The stream is for [`lcow_disk::tar::Reader`]: a name that had to be changed comes as a second PAX header.
 mod emit;
+mod names;
 mod plan;
 
 use std::io::{self, Read};

@@ -2,7 +2,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read};
 
-use lcow_disk::tar::{Kind, RECORD, Reader, TarError};
+use lcow_disk::tar::{Kind, Links, RECORD, Reader, TarError};
+
+use super::names::{join, place, split};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -13,11 +15,13 @@ const RESERVED: &[u8] = b".wh..wh.";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Drop,
-    Copy,
-    /// Passed on under another name.
-    Rename(Vec<u8>),
-    /// Passed on as a hard link to another name.
-    Relink(Vec<u8>),
+    /// Passed on, where given under another name, and as a hard link to another name.
+    Pass {
+        path: Option<Vec<u8>>,
+        link: Option<Vec<u8>>,
+    },
+    /// A directory in place of what is passed over.
+    Directory(Vec<u8>),
 }
 
 /// Bytes of a path (`PATH_MAX`). Without a bound an entry could cost the square of its length in time.
@@ -27,6 +31,20 @@ const MAX_PATH: usize = 4096;
 pub(super) struct Planned {
     pub(super) end: u64,
     pub(super) action: Action,
+    /// Its path, and what it names as a hard link, where these go through links of the layer.
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    /// For a whiteout, its directory, if nothing else makes that.
+    folder: Option<Vec<u8>>,
+}
+
+impl Planned {
+    fn pass(&mut self) {
+        self.action = match self.folder.take() {
+            Some(folder) => Action::Directory(folder),
+            None => Action::Pass { path: self.path.take(), link: self.link.take() },
+        };
+    }
 }
 
 /// An entry: number of the layer, and of the entry in it.
@@ -53,8 +71,10 @@ pub(super) struct Plan {
 
 /// An entry as a layer has it.
 struct Item {
+    /// Where its name leads; clean.
     path: Vec<u8>,
     kind: Kind,
+    /// For a hard link, where that leads.
     link: Vec<u8>,
     at: usize,
 }
@@ -65,19 +85,23 @@ impl Plan {
         let number = self.layers.len();
         let (planned, items) = read(tar)?;
         self.layers.push(planned);
-        let mut kept = Vec::with_capacity(items.len());
+        let (mut kept, mut folders) = (Vec::with_capacity(items.len()), Vec::new());
         // Whiteouts are about the layers below, wherever in the layer they are.
         for item in items {
             let (folder, name) = split(&item.path);
+            let Some(removed) = name.strip_prefix(WHITEOUT) else {
+                kept.push(item);
+                continue;
+            };
             if name == OPAQUE {
                 self.clear(folder);
             } else if name.starts_with(RESERVED) {
-                // Dropped.
-            } else if let Some(removed) = name.strip_prefix(WHITEOUT) {
-                self.remove(&join(folder, removed));
+                continue;
             } else {
-                kept.push(item);
+                self.remove(&join(folder, removed));
             }
+            self.uncover(number, &item.path);
+            folders.push((folder.to_vec(), (number, item.at)));
         }
         let mut early = Vec::new();
         for item in kept {
@@ -91,7 +115,18 @@ impl Plan {
                 node.data = data;
             }
         }
+        self.directories(folders);
         Ok(())
+    }
+
+    /// Has whiteouts make the directories that they are in, where nothing else does.
+    fn directories(&mut self, folders: Vec<(Vec<u8>, At)>) {
+        for (folder, at) in folders {
+            if !folder.is_empty() && !self.nodes.contains_key(&folder) {
+                self.layers[at.0][at.1].folder = Some(folder.clone());
+                self.nodes.insert(folder, Node { entries: vec![at], directory: true, data: at, link: None });
+            }
+        }
     }
 
     fn entry(&mut self, layer: usize, item: Item, early: &mut Vec<Vec<u8>>) {
@@ -106,11 +141,11 @@ impl Plan {
                 node.entries.push(at);
                 return;
             }
-            self.remove(&item.path);
+            // What is in it may be there without it.
             self.nodes.insert(item.path, Node { entries: vec![at], directory: true, data: at, link: None });
             return;
         }
-        let link = (item.kind == Kind::HardLink).then(|| clean(&item.link));
+        let link = (item.kind == Kind::HardLink).then_some(item.link);
         let data = link.as_ref().map(|target| self.nodes.get(target).map(|node| node.data));
         if data == Some(None) {
             early.push(item.path.clone());
@@ -169,24 +204,28 @@ impl Plan {
             nodes.iter().filter_map(|(path, node)| Some((path, node, node.link.as_ref()?))).collect();
         links.sort_by_key(|(_, node, _)| node.entries.first().copied());
         for (&at, &path) in &alive {
-            layers[at.0][at.1].action = Action::Copy;
+            layers[at.0][at.1].pass();
             homes.insert(at, path);
         }
         for (path, node, target) in links {
             let own = node.entries[0];
+            let planned = &mut layers[own.0][own.1];
             if node.data == own {
                 // Its target is in none of the layers; whoever reads the stream says so.
-                layers[own.0][own.1].action = Action::Copy;
+                planned.pass();
                 continue;
             }
             let Some(home) = homes.get(&node.data) else {
-                layers[node.data.0][node.data.1].action = Action::Rename(path.clone());
+                let action = Action::Pass { path: Some(path.clone()), link: None };
+                layers[node.data.0][node.data.1].action = action;
                 homes.insert(node.data, path);
                 continue;
             };
             let still = nodes.get(target).is_some_and(|found| found.data == node.data);
-            let action = if still { Action::Copy } else { Action::Relink((*home).clone()) };
-            layers[own.0][own.1].action = action;
+            if !still {
+                planned.link = Some((*home).clone());
+            }
+            planned.pass();
         }
         layers
     }
@@ -196,7 +235,7 @@ impl Plan {
 fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
     let mut tar = Reader::new(BufReader::with_capacity(64 * 1024, tar));
     let (mut planned, mut items) = (Vec::new(), Vec::new());
-    let mut data = vec![0; 64 * 1024];
+    let (mut data, mut links) = (vec![0; 64 * 1024], Links::default());
     while let Some(entry) = tar.next_entry()? {
         if entry.path.len() > MAX_PATH || entry.link.len() > MAX_PATH {
             let reason = "longer than the 4096 bytes that the kernel takes";
@@ -204,31 +243,26 @@ fn read(tar: impl Read) -> Result<(Vec<Planned>, Vec<Item>), TarError> {
         }
         while tar.read_data(&mut data)? > 0 {}
         let end = tar.offset().next_multiple_of(RECORD as u64);
-        items.push(Item {
-            path: clean(&entry.path),
-            kind: entry.kind,
-            link: if entry.kind == Kind::HardLink { entry.link } else { Vec::new() },
-            at: planned.len(),
+        let place = |path: &[u8]| {
+            place(path, &links).ok_or_else(|| TarError::Field {
+                offset: tar.offset(),
+                field: "path".to_owned(),
+                reason: "goes through more than 40 symbolic links",
+            })
+        };
+        let (path, moved) = place(&entry.path)?;
+        let (link, relinked) =
+            if entry.kind == Kind::HardLink { place(&entry.link)? } else { (entry.link, false) };
+        links.note(&path, entry.kind, &link);
+        planned.push(Planned {
+            end,
+            action: Action::Drop,
+            path: moved.then(|| path.clone()),
+            link: relinked.then(|| link.clone()),
+            folder: None,
         });
-        planned.push(Planned { end, action: Action::Drop });
+        items.push(Item { path, kind: entry.kind, link, at: planned.len() - 1 });
     }
     tar.drain()?;
     Ok((planned, items))
-}
-
-/// A path without `.` and empty parts. One that leads out of the root stays one, and is refused by whoever uses it.
-fn clean(path: &[u8]) -> Vec<u8> {
-    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
-    parts.join(&b'/')
-}
-
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
-}
-
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }

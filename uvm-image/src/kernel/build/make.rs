@@ -70,7 +70,20 @@ pub(super) struct Make {
     tree: PathBuf,
     out: PathBuf,
     jobs: usize,
+    /// Whether make is told when this program is gone.
+    guarded: bool,
     unfinished: Unfinished,
+}
+
+/// The program, with which util-linux comes, that has the kernel end make when this program is killed. Make then starts no
+/// more and ends what it has started, which after SIGKILL would go on; a compiler at work finishes its file.
+const GUARD: &[&str] = &["setpriv", "--pdeathsig", "TERM", "make"];
+
+/// Whether `GUARD` can be used here.
+fn is_guarded() -> bool {
+    let mut probe = Command::new(GUARD[0]);
+    probe.args(&GUARD[1..]).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
 }
 
 impl Make {
@@ -82,7 +95,8 @@ impl Make {
     ) -> Result<Self, MakeError> {
         fs::create_dir_all(out).map_err(|source| MakeError::File { path: out.to_owned(), source })?;
         let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
-        Ok(Self { tree: tree.to_owned(), out: out.to_owned(), jobs, unfinished: unfinished.clone() })
+        let (tree, out, unfinished) = (tree.to_owned(), out.to_owned(), unfinished.clone());
+        Ok(Self { tree, out, jobs, guarded: is_guarded(), unfinished })
     }
 
     /// Where the configuration is.
@@ -111,7 +125,9 @@ impl Make {
     fn make(&self, target: &str) -> Command {
         let mut output = OsString::from("O=");
         output.push(&self.out);
-        let mut make = Command::new("make");
+        let words = if self.guarded { GUARD } else { &["make"] };
+        let mut make = Command::new(words[0]);
+        make.args(&words[1..]);
         make.current_dir(&self.tree).arg(output).arg(format!("-j{}", self.jobs)).arg(target);
         // Settings of the environment that reach into the kernel's build.
         for name in

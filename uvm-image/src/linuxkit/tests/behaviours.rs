@@ -1,10 +1,12 @@
 //! What LinuxKit's own tests ask of a build (specification, section 11, tier 2), and what must be better here.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use lcow_oci::build::LayerBuilder;
 
 use super::*;
+use crate::sums;
 
 #[test]
 fn every_entry_says_where_it_comes_from() {
@@ -87,10 +89,10 @@ fn volumes_are_mounted_by_name() {
 fn outputs_have_linuxkits_names() {
     let text = "kernel: {image: k, cmdline: quiet, ucode: ucode.cpio}\ninit: []\n";
     for (format, expected) in [
-        ("kernel+initrd", &["x-cmdline", "x-initrd.img", "x-kernel"][..]),
-        ("tar-kernel-initrd", &["x-initrd.tar"]),
-        ("tar", &["x.tar"]),
-        ("docker", &["x.docker"]),
+        ("kernel+initrd", &["x-SHA256SUMS", "x-cmdline", "x-initrd.img", "x-kernel"][..]),
+        ("tar-kernel-initrd", &["x-SHA256SUMS", "x-initrd.tar"]),
+        ("tar", &["x-SHA256SUMS", "x.tar"]),
+        ("docker", &["x-SHA256SUMS", "x.docker"]),
         ("lcow", &["SHA256SUMS", "bootx64.efi", "initrd.img", "kernel", "versions.txt"]),
     ] {
         let bench = Bench::new(vec![kernel(BOTH)]);
@@ -101,6 +103,10 @@ fn outputs_have_linuxkits_names() {
             .collect();
         names.sort();
         assert_eq!(names, expected, "{format}");
+        let list = bench.path(names.iter().find(|name| sums::is_list(name)).unwrap());
+        let mut judge = Command::new("sha256sum");
+        let judged = judge.args(["--strict", "-c"]).arg(&list).current_dir(bench.path("")).output().unwrap();
+        assert!(judged.status.success(), "{format}: {judged:?}");
     }
     let bench = Bench { decompress_kernel: true, ..Bench::new(vec![kernel(BOTH)]) };
     bench.build(text, &["kernel+initrd", "tar-kernel-initrd", "tar"]).unwrap();

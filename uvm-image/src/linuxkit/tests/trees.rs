@@ -72,6 +72,25 @@ const CASES: &[(&str, &[Fill])] = &[
         }],
     ),
     (
+        "directories that have nothing but whiteouts are directories",
+        &[
+            |layer| {
+                layer.symlink("link", "usr").file("file", 0o644, b"f").file("usr/a", 0o644, b"a");
+                layer.directory("merged", 0o700).file("merged/a", 0o644, b"a").file("merged/b", 0o644, b"b");
+                layer.symlink("again", "usr").symlink("gone", "usr");
+            },
+            |layer| {
+                for path in ["link/x", "file/deep/x", "merged/b", "only/x", "top/deep/x", "again/x", "gone/x"]
+                {
+                    layer.whiteout(path);
+                }
+            },
+            |layer| {
+                layer.symlink("again", "file").whiteout("gone").directory("top", 0o711);
+            },
+        ],
+    ),
+    (
         "links to files that are left out or replaced",
         &[|layer| {
             layer.directory("etc", 0o755).file("etc/hostname", 0o640, b"host");
