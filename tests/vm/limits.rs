@@ -14,12 +14,13 @@ use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
+use crate::constraints;
 use crate::devices::plug;
 use crate::pods::{end, output, sandbox, start, workload};
 use crate::storage::modify;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    Suite::new("limits", lab)
+    let suite = Suite::new("limits", lab)
         .test("an_exec_has_its_containers_limits_filter_and_capabilities", exec)
         .test("the_agent_and_what_it_starts_are_in_a_cgroup_of_their_own", own_cgroup)
         .test("core_files_are_limited_by_annotation", core_files)
@@ -27,7 +28,8 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("the_pods_limit_follows_the_machines_memory", machine_memory)
         .test("memory_that_is_plugged_is_the_containers", |_| plugged_memory())
         .test("the_agents_own_memory_is_watched", |_| own_memory())
-        .test("the_machine_is_powered_off_with_a_stuck_file_system", |_| stuck())
+        .test("the_machine_is_powered_off_with_a_stuck_file_system", |_| stuck());
+    constraints::add_to(suite)
 }
 
 async fn exec(lab: Arc<Lab>) -> Result<()> {
