@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::handlers;
-use super::outbound::{Generation, Waited, Written};
+use super::outbound::{Generation, Wait, Waited, Written};
 use super::trace::Span;
 use crate::gcs::Agent;
 use crate::log;
@@ -111,8 +111,11 @@ impl Dispatcher {
             Ok(decoded) => decoded,
             Err(failure) => return self.answer(header, None, ActivityId::default(), Err(failure)),
         };
-        let waited = waited(header, &base, &document);
+        let wait = if self.negotiated { wait(header, &base, &document) } else { None };
         self.log_request(header, &document);
+        if let Some(wait) = &wait {
+            self.agent.outbound.waits(wait.on.clone());
+        }
         self.agent.outbound.named(&base.container_id);
         let activity = base.activity_id;
         let span = Span::begin(base.trace.as_ref());
@@ -131,9 +134,6 @@ impl Dispatcher {
         let Some(handling) = handling else {
             return self.answer(header, None, activity, Err(not_implemented(header.message_type)));
         };
-        if let Some(wait) = &waited {
-            self.agent.outbound.waits(wait.clone());
-        }
         let answering = Self { agent: Rc::clone(&self.agent), ..*self };
         tokio::task::spawn_local(async move {
             // A task of its own: should it panic, the host still gets an answer, for it would wait five minutes
@@ -145,7 +145,7 @@ impl Dispatcher {
                 span.end(header.message_type, outcome.is_err());
             }
             drop(open);
-            answering.answer(header, waited, activity, outcome);
+            answering.answer(header, wait, activity, outcome);
         });
     }
 
@@ -177,7 +177,7 @@ impl Dispatcher {
         }
     }
 
-    fn answer(&self, header: Header, waited: Option<Waited>, activity: ActivityId, outcome: Outcome) {
+    fn answer(&self, header: Header, wait: Option<Wait>, activity: ActivityId, outcome: Outcome) {
         let (body, written) = match outcome {
             Ok(Reply { payload, written }) => {
                 (Message { base: ResponseBase::success(activity), payload }.to_json(), written)
@@ -196,17 +196,18 @@ impl Dispatcher {
             let body = serde_json::to_vec(&base).unwrap_or_default();
             frame::encode(kind, header.id, &body, MAX_TO_HOST).unwrap_or_default()
         });
-        self.agent.outbound.answer(self.generation, waited, frame, written);
+        self.agent.outbound.answer(self.generation, wait, frame, written);
     }
 }
 
 /// What a `WaitForProcess` waits for; `None` for other messages.
-fn waited(header: Header, base: &RequestBase, document: &Value) -> Option<Waited> {
+fn wait(header: Header, base: &RequestBase, document: &Value) -> Option<Wait> {
     if header.message_type != MessageType::WAIT_FOR_PROCESS {
         return None;
     }
     let message: messages::WaitForProcess = json::decode("WaitForProcess", document).ok()?;
-    Some(Waited { container: base.container_id.clone(), process: message.process_id })
+    let on = Waited { container: base.container_id.clone(), process: message.process_id };
+    Some(Wait { on, infinite: message.timeout_in_ms == messages::INFINITE })
 }
 
 fn decode(body: &[u8]) -> Result<(RequestBase, Value), Failure> {
