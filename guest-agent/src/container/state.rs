@@ -121,13 +121,15 @@ impl Container {
         matches!(*self.state.borrow(), State::Started) && self.init.child().status().is_none()
     }
 
-    /// Every process in its cgroup, and those of ours whose exit has not been asked for yet.
+    /// Every process in its cgroup, and those of ours that have not been reaped (spec section 5.9): the pid of one that has
+    /// is anybody's.
     pub(crate) fn process_list(&self) -> Vec<ProcessEntry> {
         // A frame to the host holds about 2 400 entries (spec section 3.3).
         const MOST: usize = 2000;
         let mut pids = self.cgroup.processes().unwrap_or_default();
-        pids.extend(self.execs.borrow().keys().map(|id| id.0));
-        pids.push(self.init.id().0);
+        let execs = self.execs.borrow();
+        let ours = execs.values().chain([&self.init]);
+        pids.extend(ours.filter(|process| process.child().status().is_none()).map(|process| process.id().0));
         pids.sort_unstable();
         pids.dedup();
         pids.truncate(MOST);
