@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use host_bridge::guest::LogLine;
 use host_bridge::uvm::{BootPlan, Uvm};
 use host_bridge::vmm::Exit;
+use lcow_protocol::json::Stringified;
+use lcow_protocol::messages::{GetProperties, PropertyQuery};
 use lcow_protocol::{ContainerId, HResult, MessageType};
 use lcow_tests::Lab;
 use lcow_tests::foreign::{Bridge, ForeignHost};
@@ -22,6 +24,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
+        .test("a_refused_request_is_in_the_log_under_the_names_that_hosts_know", refused_request)
         .test("etc_and_var_are_overlays_when_asked", |_| overlays())
         .test("idle_the_agent_has_three_threads_at_most", threads)
         .test("common_programs_do_what_hosts_ask", programs)
@@ -111,6 +114,25 @@ async fn kernel_messages(lab: Arc<Lab>) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+async fn refused_request(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let (_, mut coming) = uvm.guest().logs().subscribe();
+    let id = ContainerId(lab.unique("nobody"));
+    let query = Stringified(PropertyQuery::default());
+    let refused = uvm.guest().call(&id, GetProperties { query }).await;
+    ensure!(lcow_tests::refusal(refused) == Some(HResult::SYSTEM_NOT_FOUND));
+    let fields = loop {
+        let line = tokio::time::timeout(std::time::Duration::from_mins(1), coming.recv()).await;
+        let LogLine::Json(fields) = line.context("no such line")?? else { bail!("not JSON") };
+        if fields["msg"] == "request failed" && fields.get("cid").is_some_and(|cid| cid == id.as_str()) {
+            break fields;
+        }
+    };
+    ensure!(fields.get("message-id").is_some_and(serde_json::Value::is_u64), "{fields:?}");
+    ensure!(fields.get("message-type").is_some_and(|name| name == "GetProperties"), "{fields:?}");
+    Ok(())
 }
 
 async fn overlays() -> Result<()> {

@@ -72,8 +72,8 @@ fn waited(process: u32) -> Waited {
     Waited { container: ContainerId::from("c1"), process: ProcessId(process) }
 }
 
-fn wait(process: u32) -> Option<Wait> {
-    Some(Wait { on: waited(process), infinite: true })
+fn wait(process: u32) -> Wait {
+    Wait { on: waited(process), infinite: true }
 }
 
 #[test]
@@ -83,18 +83,18 @@ fn a_migrations_destination_gets_late_waits_once_it_has_waited_anew() {
     outbound.negotiated(0);
     outbound.requested(29);
     outbound.detach(None, receiver);
-    outbound.answer(first, wait(7), answer(1), None);
+    outbound.answer(first, Some(wait(7)), answer(1), None);
     outbound.answer(first, None, answer(9), None);
     let (_, mut receiver) = outbound.attach();
     outbound.negotiated(0);
-    outbound.answer(first, wait(8), answer(2), None);
+    outbound.answer(first, Some(wait(8)), answer(2), None);
     outbound.requested(30);
     assert_eq!(received(&mut receiver), Vec::<Vec<u8>>::new());
     outbound.waits(waited(7));
     assert_eq!(received(&mut receiver), [answer(1)]);
     outbound.waits(waited(8));
     assert_eq!(received(&mut receiver), [answer(2)]);
-    outbound.answer(first, wait(8), answer(3), None);
+    outbound.answer(first, Some(wait(8)), answer(3), None);
     assert_eq!(received(&mut receiver), [answer(3)]);
 }
 
@@ -106,7 +106,7 @@ fn a_destination_takes_over_no_wait_with_a_limit_of_time() {
     outbound.requested(29);
     outbound.detach(None, receiver);
     outbound.answer(first, Some(Wait { on: waited(7), infinite: false }), answer(1), None);
-    outbound.answer(first, wait(7), answer(2), None);
+    outbound.answer(first, Some(wait(7)), answer(2), None);
     let (_, mut receiver) = outbound.attach();
     outbound.negotiated(0);
     outbound.requested(30);
@@ -125,7 +125,7 @@ fn a_notification_comes_after_the_answers_to_the_waits_for_init() {
     outbound.negotiated(0);
     outbound.requested(29);
     outbound.detach(None, receiver);
-    outbound.answer(first, wait(7), answer(1), None);
+    outbound.answer(first, Some(wait(7)), answer(1), None);
     outbound.notify(init("c1"), notification(1));
     let (second, mut receiver) = outbound.attach();
     outbound.negotiated(0);
@@ -148,7 +148,7 @@ fn a_host_that_begins_anew_gets_no_old_waits_however_long_it_goes_on() {
     outbound.negotiated(0);
     outbound.requested(5);
     outbound.detach(None, receiver);
-    outbound.answer(first, wait(7), answer(1), None);
+    outbound.answer(first, Some(wait(7)), answer(1), None);
     let (second, mut receiver) = outbound.attach();
     outbound.negotiated(0);
     for id in 1..20 {
@@ -159,7 +159,7 @@ fn a_host_that_begins_anew_gets_no_old_waits_however_long_it_goes_on() {
     assert_eq!(outbound.parked(), 0);
     // What is moved next is this host's.
     outbound.detach(None, receiver);
-    outbound.answer(second, wait(7), answer(2), None);
+    outbound.answer(second, Some(wait(7)), answer(2), None);
     let (_, mut receiver) = outbound.attach();
     outbound.negotiated(0);
     outbound.requested(20);

@@ -20,7 +20,7 @@ use serde_json::Value;
 use version::Version;
 
 pub(crate) use v2::delegate;
-pub(crate) use watch::{follow_kills, follow_memory};
+pub(crate) use watch::{follow_agent, follow_kills, follow_memory};
 
 /// Where cgroups are mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";

@@ -12,8 +12,6 @@ use super::Error;
 pub(super) struct MemoryUse {
     /// Used now.
     pub(super) usage: u64,
-    /// The most that was ever used.
-    pub(super) peak: u64,
     /// What may be used; 0 if there is no limit.
     pub(super) limit: u64,
 }

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use chrono::{DateTime, Utc};
 use lcow_protocol::messages::ProcessEntry;
 use lcow_protocol::{ActivityId, ContainerId, ProcessId};
 use serde_json::Value;
@@ -92,11 +93,11 @@ impl Container {
         self.execs.borrow().get(&id).cloned()
     }
 
-    /// Logs what was killed in it for want of memory since the last call.
-    pub(crate) fn report_oom_kills(&self) {
+    /// Logs what was killed in it for want of memory since the last call; the agent was started at `started`.
+    pub(crate) fn report_oom_kills(&self, started: DateTime<Utc>) {
         let count = self.cgroup.oom_kills();
         if count > self.oom_kills.replace(count) {
-            self.cgroup.warn_of_kills(count);
+            self.cgroup.warn_of_kills(count, started);
         }
     }
 

@@ -138,7 +138,6 @@ impl Version for Trees {
         let cgroup = self.directory("memory", path);
         MemoryUse {
             usage: number(&cgroup, "memory.usage_in_bytes").unwrap_or(0),
-            peak: number(&cgroup, "memory.max_usage_in_bytes").unwrap_or(0),
             limit: number(&cgroup, limits::MEMORY).filter(|limit| *limit < NO_LIMIT).unwrap_or(0),
         }
     }

@@ -84,7 +84,6 @@ impl Version for Tree {
         let cgroup = self.0.join(path);
         MemoryUse {
             usage: number(&cgroup, "memory.current").unwrap_or(0),
-            peak: number(&cgroup, "memory.peak").unwrap_or(0),
             limit: limit(&cgroup, "memory.max").filter(|limit| *limit != u64::MAX).unwrap_or(0),
         }
     }
