@@ -1,5 +1,9 @@
 //! PID 1, the log port and the small programs of the image.
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,9 +13,9 @@ use host_bridge::vmm::Exit;
 use lcow_protocol::json::Stringified;
 use lcow_protocol::messages::{GetProperties, PropertyQuery};
 use lcow_protocol::{ContainerId, HResult, MessageType};
-use lcow_tests::Lab;
 use lcow_tests::foreign::{Bridge, ForeignHost};
 use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, boot_files};
 use serde_json::json;
 
 use crate::devices::{plug, pull};
@@ -22,6 +26,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("an_agent_that_crashes_ends_the_machine_and_says_why", |_| crash(""))
         .test("so_it_does_behind_a_relayed_log", |_| crash("-r"))
         .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
+        .test("programs_for_gpus_are_started_if_an_image_has_them", |_| gpu_programs())
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
         .test("a_refused_request_is_in_the_log_under_the_names_that_hosts_know", refused_request)
@@ -71,6 +76,62 @@ async fn console_shell() -> Result<()> {
     let _ = lab.shell(KILL_AGENT).await;
     let exit = uvm.ended().await;
     ensure!(exit == Exit::Reset, "{exit}");
+    Ok(())
+}
+
+/// Boot files with further executable scripts in /bin of their root.
+fn with_scripts(directory: &Path, scripts: &[(&str, &str)]) -> Result<()> {
+    let boot = boot_files().context("checked before")?;
+    for file in fs::read_dir(&boot)? {
+        let file = file?;
+        fs::copy(file.path(), directory.join(file.file_name()))?;
+    }
+    let root = tempfile::tempdir()?;
+    fs::create_dir(root.path().join("bin"))?;
+    let mut names = "bin\n".to_owned();
+    for (name, script) in scripts {
+        let path = root.path().join(name);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        names.extend([name, "\n"]);
+    }
+    let list = root.path().join("names");
+    fs::write(&list, names)?;
+    let packed = Command::new("cpio")
+        .args(["-o", "-H", "newc"])
+        .current_dir(&root)
+        .stdin(File::open(list)?)
+        .output()?;
+    ensure!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    // The kernel unpacks one archive after the other, and what is not compressed has to come first.
+    let mut whole = packed.stdout;
+    whole.resize(whole.len().next_multiple_of(512), 0);
+    whole.extend(fs::read(boot.join("initrd.img"))?);
+    fs::write(directory.join("initrd.img"), whole)?;
+    Ok(())
+}
+
+async fn gpu_programs() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let scripts = [
+        (
+            "bin/nvidia-persistenced",
+            "#!/bin/busybox sh\ncount=$#\nread line < /proc/$$/stat\nset -- $line\nshift 18\necho $count $PATH $1 > /run/persistenced\nexit 3\n",
+        ),
+        (
+            "bin/nv-fabricmanager",
+            "#!/bin/busybox sh\nexec > /run/fabricmanager.new\necho $*\nmv /run/fabricmanager.new /run/fabricmanager\n",
+        ),
+    ];
+    with_scripts(directory.path(), &scripts)?;
+    let lab = Lab::with_plan(BootPlan { boot_files: Some(directory.path().to_owned()), ..Lab::plan() })?;
+    let wait = "until test -s /run/persistenced && test -e /run/fabricmanager; do true; done; cat /run/persistenced /run/fabricmanager; \
+        until dmesg | grep 'nvidia-persistenced ended'; do true; done";
+    let output = lab.shell(wait).await?;
+    let text = String::from_utf8(output.stdout)?;
+    let expected = "0 /sbin:/usr/sbin:/bin:/usr/bin 0\n-c /usr/share/nvidia/nvswitch/fabricmanager.cfg\n";
+    let reported = text.strip_prefix(expected).with_context(|| text.clone())?;
+    ensure!(reported.contains("exit status: 3"), "{text}");
     Ok(())
 }
 
