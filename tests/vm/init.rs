@@ -26,6 +26,9 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("an_agent_that_crashes_ends_the_machine_and_says_why", |_| crash(""))
         .test("so_it_does_behind_a_relayed_log", |_| crash("-r"))
         .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
+        .test("a_shell_as_one_kind_of_host_calls_it_is_understood_whichever_the_image_has", |_| {
+            attached_script()
+        })
         .test("programs_for_gpus_are_started_if_an_image_has_them", |_| gpu_programs())
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
@@ -76,6 +79,17 @@ async fn console_shell() -> Result<()> {
     let _ = lab.shell(KILL_AGENT).await;
     let exit = uvm.ended().await;
     ensure!(exit == Exit::Reset, "{exit}");
+    Ok(())
+}
+
+async fn attached_script() -> Result<()> {
+    let agent = "/bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info";
+    let (lab, uvm) = boot(format!("-e 1 sh -c\"{agent}& exec sh\"")).await?;
+    // The shell at the console is the image's own; it may just be starting.
+    let find = "until for p in /proc/[0-9]*; do read name < $p/comm && [ $name = sh ] && grep -q '^PPid:.1$' $p/status && \
+        [ $(readlink $p/exe) = /bin/busybox ] && break; done; do true; done 2>/dev/null";
+    lab.shell(find).await?;
+    drop(uvm);
     Ok(())
 }
 
