@@ -52,8 +52,11 @@ pub(crate) fn main() -> ExitCode {
 ///
 /// A file that is this one need not be loaded again: that is a tenth of the time to boot under emulation. Such a program
 /// keeps the descriptors that `exec` would close; so only for callers that have none but their standard streams.
+///
+/// A shell that is called as only ours can be is ours, whichever an image has by that name.
 pub(crate) fn exec(program: &OsString, args: &[OsString]) -> io::Result<ExitCode> {
-    match find(program).filter(|_| is_this_file(Path::new(program))) {
+    let is_ours = || is_this_file(Path::new(program)) || tools::sh::is_called_by_host(program, args);
+    match find(program).filter(|_| is_ours()) {
         None => Err(Command::new(program).args(args).exec()),
         Some(run) => {
             let name = Path::new(program).file_name().unwrap_or_default();

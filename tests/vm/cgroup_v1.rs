@@ -12,6 +12,7 @@ use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 
+use crate::constraints::change;
 use crate::pods::{end, metrics, output, sandbox, start, update_constraints, workload};
 use crate::{containers, kinds, pods};
 
@@ -121,6 +122,15 @@ async fn constraints(lab: Arc<Lab>) -> Result<()> {
         let text = ask(&lab, &show).await?;
         ensure!(text == format!("{limit}\n{swap}\n{quota}\n"), "{text}");
     }
+    change(&uvm, &container, json!({"memory": {"swappiness": 7}, "cpu": {"period": 50_000, "idle": 1}}))
+        .await?;
+    let more =
+        format!("{memory}/memory.swappiness {cpu}/cpu.cfs_period_us {cpu}/cpu.cfs_quota_us {cpu}/cpu.idle");
+    let text = ask(&lab, &format!("cat {more}")).await?;
+    ensure!(text == "7\n50000\n10000\n1\n", "{text}");
+    let unified = change(&uvm, &container, json!({"unified": {"memory.high": "1"}})).await;
+    let said = format!("{:#}", unified.err().context("only version 2 has these files")?);
+    ensure!(said.contains("unified.memory.high is no limit"), "{said}");
     end(&uvm, &container, init).await
 }
 

@@ -1,15 +1,21 @@
 //! PID 1, the log port and the small programs of the image.
 
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use host_bridge::guest::{LogLine, VmProcess};
 use host_bridge::uvm::{BootPlan, Uvm};
 use host_bridge::vmm::Exit;
+use lcow_protocol::json::Stringified;
+use lcow_protocol::messages::{GetProperties, PropertyQuery};
 use lcow_protocol::{ContainerId, HResult, MessageType};
-use lcow_tests::Lab;
 use lcow_tests::foreign::{Bridge, ForeignHost};
 use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, boot_files};
 use serde_json::json;
 
 use crate::devices::{plug, pull};
@@ -20,8 +26,13 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("an_agent_that_crashes_ends_the_machine_and_says_why", |_| crash(""))
         .test("so_it_does_behind_a_relayed_log", |_| crash("-r"))
         .test("the_agent_runs_beside_a_console_shell", |_| console_shell())
+        .test("a_shell_as_one_kind_of_host_calls_it_is_understood_whichever_the_image_has", |_| {
+            attached_script()
+        })
+        .test("programs_for_gpus_are_started_if_an_image_has_them", |_| gpu_programs())
         .test("a_log_that_nobody_reads_holds_up_nothing", |_| unread_log())
         .test("kernel_messages_are_forwarded", kernel_messages)
+        .test("a_refused_request_is_in_the_log_under_the_names_that_hosts_know", refused_request)
         .test("etc_and_var_are_overlays_when_asked", |_| overlays())
         .test("idle_the_agent_has_three_threads_at_most", threads)
         .test("common_programs_do_what_hosts_ask", programs)
@@ -71,6 +82,73 @@ async fn console_shell() -> Result<()> {
     Ok(())
 }
 
+async fn attached_script() -> Result<()> {
+    let agent = "/bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info";
+    let (lab, uvm) = boot(format!("-e 1 sh -c\"{agent}& exec sh\"")).await?;
+    // The shell at the console is the image's own; it may just be starting.
+    let find = "until for p in /proc/[0-9]*; do read name < $p/comm && [ $name = sh ] && grep -q '^PPid:.1$' $p/status && \
+        [ $(readlink $p/exe) = /bin/busybox ] && break; done; do true; done 2>/dev/null";
+    lab.shell(find).await?;
+    drop(uvm);
+    Ok(())
+}
+
+/// Boot files with further executable scripts in /bin of their root.
+fn with_scripts(directory: &Path, scripts: &[(&str, &str)]) -> Result<()> {
+    let boot = boot_files().context("checked before")?;
+    for file in fs::read_dir(&boot)? {
+        let file = file?;
+        fs::copy(file.path(), directory.join(file.file_name()))?;
+    }
+    let root = tempfile::tempdir()?;
+    fs::create_dir(root.path().join("bin"))?;
+    let mut names = "bin\n".to_owned();
+    for (name, script) in scripts {
+        let path = root.path().join(name);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        names.extend([name, "\n"]);
+    }
+    let list = root.path().join("names");
+    fs::write(&list, names)?;
+    let packed = Command::new("cpio")
+        .args(["-o", "-H", "newc"])
+        .current_dir(&root)
+        .stdin(File::open(list)?)
+        .output()?;
+    ensure!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    // The kernel unpacks one archive after the other, and what is not compressed has to come first.
+    let mut whole = packed.stdout;
+    whole.resize(whole.len().next_multiple_of(512), 0);
+    whole.extend(fs::read(boot.join("initrd.img"))?);
+    fs::write(directory.join("initrd.img"), whole)?;
+    Ok(())
+}
+
+async fn gpu_programs() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let scripts = [
+        (
+            "bin/nvidia-persistenced",
+            "#!/bin/busybox sh\ncount=$#\nread line < /proc/$$/stat\nset -- $line\nshift 18\necho $count $PATH $1 > /run/persistenced\nexit 3\n",
+        ),
+        (
+            "bin/nv-fabricmanager",
+            "#!/bin/busybox sh\nexec > /run/fabricmanager.new\necho $*\nmv /run/fabricmanager.new /run/fabricmanager\n",
+        ),
+    ];
+    with_scripts(directory.path(), &scripts)?;
+    let lab = Lab::with_plan(BootPlan { boot_files: Some(directory.path().to_owned()), ..Lab::plan() })?;
+    let wait = "until test -s /run/persistenced && test -e /run/fabricmanager; do true; done; cat /run/persistenced /run/fabricmanager; \
+        until dmesg | grep 'nvidia-persistenced ended'; do true; done";
+    let output = lab.shell(wait).await?;
+    let text = String::from_utf8(output.stdout)?;
+    let expected = "0 /sbin:/usr/sbin:/bin:/usr/bin 0\n-c /usr/share/nvidia/nvswitch/fabricmanager.cfg\n";
+    let reported = text.strip_prefix(expected).with_context(|| text.clone())?;
+    ensure!(reported.contains("exit status: 3"), "{text}");
+    Ok(())
+}
+
 async fn unread_log() -> Result<()> {
     let init = "-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel trace";
     let host = ForeignHost::boot(&["--init-args", init]).await?;
@@ -111,6 +189,25 @@ async fn kernel_messages(lab: Arc<Lab>) -> Result<()> {
             return Ok(());
         }
     }
+}
+
+async fn refused_request(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let (_, mut coming) = uvm.guest().logs().subscribe();
+    let id = ContainerId(lab.unique("nobody"));
+    let query = Stringified(PropertyQuery::default());
+    let refused = uvm.guest().call(&id, GetProperties { query }).await;
+    ensure!(lcow_tests::refusal(refused) == Some(HResult::SYSTEM_NOT_FOUND));
+    let fields = loop {
+        let line = tokio::time::timeout(std::time::Duration::from_mins(1), coming.recv()).await;
+        let LogLine::Json(fields) = line.context("no such line")?? else { bail!("not JSON") };
+        if fields["msg"] == "request failed" && fields.get("cid").is_some_and(|cid| cid == id.as_str()) {
+            break fields;
+        }
+    };
+    ensure!(fields.get("message-id").is_some_and(serde_json::Value::is_u64), "{fields:?}");
+    ensure!(fields.get("message-type").is_some_and(|name| name == "GetProperties"), "{fields:?}");
+    Ok(())
 }
 
 async fn overlays() -> Result<()> {

@@ -261,7 +261,18 @@ pub(crate) async fn process_list(lab: Arc<Lab>) -> Result<()> {
     exec.signal(None).await?;
     ensure!(exec.wait().await? == 137);
     ensure!(!listed(&uvm, &container.id).await?.contains(&exec.pid.0), "it has ended, and that was reported");
-    end(&uvm, &container, init).await?;
+    let process =
+        json!({"args": ["/bin/true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    let short = uvm.container_exec(&container.id, process, Stdio::default()).await?;
+    lab.shell(&format!("while test -e /proc/{}; do true; done", short.pid)).await?;
+    ensure!(!listed(&uvm, &container.id).await?.contains(&short.pid.0), "its pid is free for anybody");
+    ensure!(short.wait().await? == 0);
+    init.signal(None).await?;
+    // Its status waits until its host has closed this.
+    drop(init.stdout.take());
+    ensure!(init.wait().await? == 137);
+    ensure!(listed(&uvm, &container.id).await?.is_empty(), "an init that was reaped is no process");
+    uvm.container_delete(&container.id).await?;
     end(&uvm, &pod, pause).await
 }
 

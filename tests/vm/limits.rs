@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use host_bridge::guest::{Process, Stdio, VmProcess};
+use anyhow::{Context, Result, bail, ensure};
+use host_bridge::guest::{LogLine, Process, Stdio, VmProcess};
 use host_bridge::uvm::{BootPlan, Uvm};
 use host_bridge::vmm::Exit;
 use lcow_protocol::messages::{ModifyRequest, ModifySettings, ShutdownForced};
@@ -14,12 +14,13 @@ use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
+use crate::constraints;
 use crate::devices::plug;
 use crate::pods::{end, output, sandbox, start, workload};
 use crate::storage::modify;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    Suite::new("limits", lab)
+    let suite = Suite::new("limits", lab)
         .test("an_exec_has_its_containers_limits_filter_and_capabilities", exec)
         .test("the_agent_and_what_it_starts_are_in_a_cgroup_of_their_own", own_cgroup)
         .test("core_files_are_limited_by_annotation", core_files)
@@ -27,7 +28,8 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("the_pods_limit_follows_the_machines_memory", machine_memory)
         .test("memory_that_is_plugged_is_the_containers", |_| plugged_memory())
         .test("the_agents_own_memory_is_watched", |_| own_memory())
-        .test("the_machine_is_powered_off_with_a_stuck_file_system", |_| stuck())
+        .test("the_machine_is_powered_off_with_a_stuck_file_system", |_| stuck());
+    constraints::add_to(suite)
 }
 
 async fn exec(lab: Arc<Lab>) -> Result<()> {
@@ -210,19 +212,49 @@ async fn update_limit(uvm: &Uvm) -> Result<()> {
 }
 
 async fn own_memory() -> Result<()> {
-    let init =
-        "-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info -gcs-mem-limit-bytes 4096";
-    let lab = Lab::with_plan(BootPlan { init_args: Some(init.to_owned()), ..Lab::plan() })?;
+    const ALARM: u64 = 48 << 20;
+    let init = format!(
+        "-e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info -gcs-mem-limit-bytes {ALARM}"
+    );
+    let lab = Lab::with_plan(BootPlan { init_args: Some(init), ..Lab::plan() })?;
     let uvm = lab.uvm().await?;
     let (lines, mut further) = uvm.guest().logs().subscribe();
-    let says = |line: &str| line.contains("exceeded threshold");
-    if !lines.iter().any(|line| says(line.message())) {
-        let wait = async {
-            while !says(further.recv().await?.message()) {}
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(Duration::from_mins(1), wait).await.context("no line in the log")??;
+    ensure!(!lines.iter().any(exceeded), "it uses less: {lines:?}");
+    // A process of the VM is in the agent's cgroup; it stays until the line has been read.
+    let hog = uvm.exec(VmProcess::new(["/bin/busybox", "tail", "-c", "67108864", "/dev/zero"])).await?;
+    // Sooner than the machine's memory is looked at.
+    let wait = async {
+        loop {
+            let line = further.recv().await?;
+            if exceeded(&line) {
+                return anyhow::Ok(line);
+            }
+        }
+    };
+    let line = tokio::time::timeout(Duration::from_secs(40), wait).await.context("no line in the log")??;
+    hog.signal(None).await?;
+    check_warning(&line, "/gcs", ALARM)
+}
+
+fn exceeded(line: &LogLine) -> bool {
+    line.message() == "memory usage for cgroup exceeded threshold"
+}
+
+/// All fields of spec section 11.3.
+fn check_warning(line: &LogLine, cgroup: &str, threshold: u64) -> Result<()> {
+    let LogLine::Json(fields) = line else { bail!("{line:?} is not JSON") };
+    ensure!(fields["cgroup"] == cgroup && fields["thresholdBytes"] == threshold, "{fields:?}");
+    ensure!(fields["count"] == 1 && fields["cgroup_version"] == "v2", "{fields:?}");
+    ensure!(fields["memoryUsage"].as_u64() > Some(threshold), "{fields:?}");
+    for name in
+        ["memoryUsageMax", "memoryUsageLimit", "swapUsage", "swapUsageMax", "swapUsageLimit", "kernelUsage"]
+    {
+        ensure!(fields.get(name).is_some_and(Value::is_u64), "{name}: {fields:?}");
     }
+    for name in ["gcsStartTime", "time"] {
+        ensure!(fields[name].as_str().is_some_and(|time| time.ends_with('Z')), "{name}: {fields:?}");
+    }
+    ensure!(fields["level"] == "warning", "{fields:?}");
     Ok(())
 }
 

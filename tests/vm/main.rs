@@ -5,6 +5,7 @@ mod assigned;
 mod bridge;
 mod cgroup_v1;
 mod conformance;
+mod constraints;
 mod containers;
 mod devices;
 mod dhcp;

@@ -189,11 +189,14 @@ async fn closed_output(host: &mut ForeignHost) -> Result<()> {
     delete(&mut bridge, &id).await
 }
 
-/// A container whose end is under way with a wait pending, and the bridge gone; returns the number of the wait.
-async fn lost(host: &mut ForeignHost, name: &str) -> Result<(Running, u64)> {
+/// A container whose end is under way with two waits pending, and the bridge gone; returns the numbers of the waits, of
+/// which the second is limited.
+async fn lost(host: &mut ForeignHost, name: &str) -> Result<(Running, [u64; 2])> {
     let mut bridge = host.connect(0).await?;
     let mut running = run(host, &mut bridge, name, "read status; exit $status").await?;
     let asked = bridge.request(&running.id, wait(running.pid)).await?;
+    let limited = WaitForProcess { timeout_in_ms: 600_000, ..wait(running.pid) };
+    let limited = bridge.request(&running.id, limited).await?;
     // Frames are taken in order, so the wait is under way once this is answered.
     let probe = bridge.request(&ContainerId::null(), wait(4_000_000)).await?;
     ensure!(bridge.answer(probe).await?["Result"] == HResult::NOT_FOUND.0);
@@ -202,21 +205,28 @@ async fn lost(host: &mut ForeignHost, name: &str) -> Result<(Running, u64)> {
     // All output is there, and closing this is what the end of the container waits for.
     let mut rest = Vec::new();
     running.stdout.read_to_end(&mut rest).await?;
-    Ok((running, asked))
+    Ok((running, [asked, limited]))
 }
 
 async fn rollback(host: &mut ForeignHost) -> Result<()> {
-    let (running, asked) = lost(host, "rolled-back").await?;
+    let (running, waits) = lost(host, "rolled-back").await?;
     drop(running.stdout);
     // Fails if anything but the answer to the negotiation comes first.
     let mut bridge = host.connect(1000).await?;
-    ensure!(succeed(&mut bridge, asked).await?["ExitCode"] == 9);
+    let mut answered = Vec::new();
+    for _ in waits {
+        let (header, body) = bridge.receive().await?;
+        ensure!(body["ExitCode"] == 9, "{header:?} {body}");
+        answered.push(header.id);
+    }
+    answered.sort_unstable();
+    ensure!(answered == waits, "{answered:?}");
     is_notified(&mut bridge, &running.id).await?;
     delete(&mut bridge, &running.id).await
 }
 
 async fn destination(host: &mut ForeignHost) -> Result<()> {
-    let (running, asked) = lost(host, "moved").await?;
+    let (running, [asked, _]) = lost(host, "moved").await?;
     drop(running.stdout);
     let mut bridge = host.connect(0).await?;
     // Above everything that the source has used.
@@ -224,31 +234,21 @@ async fn destination(host: &mut ForeignHost) -> Result<()> {
     let other = bridge.request(&ContainerId::null(), wait(4_000_000)).await?;
     ensure!(bridge.answer(other).await?["Result"] == HResult::NOT_FOUND.0, "it has not asked yet");
     let probe = bridge.request(&running.id, wait(running.pid)).await?;
+    // The limited wait of the source is nobody's any more, and the end is told after its waits were answered.
     let mut answered = Vec::new();
     while answered.len() < 2 {
         let (header, body) = bridge.receive().await?;
-        if header.message_type == MessageType::CONTAINER_NOTIFICATION {
-            ensure!(body["ContainerId"] == running.id.as_str(), "{body}");
-            continue;
-        }
-        ensure!(body["ExitCode"] == 9, "{body}");
+        ensure!(body["ExitCode"] == 9, "{header:?} {body}");
         answered.push(header.id);
     }
     answered.sort_unstable();
     ensure!(answered == [asked, probe], "{answered:?}");
-    let asked = bridge.request(&running.id, lcow_protocol::messages::DeleteContainerState {}).await?;
-    loop {
-        let (header, body) = bridge.receive().await?;
-        if header.id == asked {
-            ensure!(body["Result"] == 0, "{body}");
-            return Ok(());
-        }
-        ensure!(header.message_type == MessageType::CONTAINER_NOTIFICATION, "{header:?} {body}");
-    }
+    is_notified(&mut bridge, &running.id).await?;
+    delete(&mut bridge, &running.id).await
 }
 
 async fn stranger(host: &mut ForeignHost) -> Result<()> {
-    let (running, asked) = lost(host, "forgotten").await?;
+    let (running, [_, asked]) = lost(host, "forgotten").await?;
     drop(running.stdout);
     let mut bridge = host.connect(0).await?;
     // Its numbers pass that of the old wait before it asks for the same process.

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use lcow_protocol::envelope::{Message, RequestBase, ResponseBase};
 use lcow_protocol::frame::{self, Header, MAX_TO_HOST};
 use lcow_protocol::messages::{self, Request};
-use lcow_protocol::{ActivityId, HResult, MessageType, json};
+use lcow_protocol::{ActivityId, ContainerId, HResult, MessageType, json};
 use serde_json::Value;
 
 use super::failure::Failure;
 use super::handlers;
-use super::outbound::{Generation, Waited, Written};
+use super::outbound::{Generation, Wait, Waited, Written};
 use super::trace::Span;
 use crate::gcs::Agent;
 use crate::log;
@@ -88,6 +88,14 @@ table! {
     delete_container_state: messages::DeleteContainerState;
 }
 
+/// The request that an answer is for.
+struct Asked {
+    header: Header,
+    /// Unknown if the request could not be decoded.
+    container: Option<ContainerId>,
+    activity: ActivityId,
+}
+
 /// Dispatches the requests of one connection.
 pub(super) struct Dispatcher {
     agent: Rc<Agent>,
@@ -109,19 +117,25 @@ impl Dispatcher {
         }
         let (base, document) = match decode(body) {
             Ok(decoded) => decoded,
-            Err(failure) => return self.answer(header, None, ActivityId::default(), Err(failure)),
+            Err(failure) => {
+                let asked = Asked { header, container: None, activity: ActivityId::default() };
+                return self.answer(&asked, None, Err(failure));
+            }
         };
-        let waited = waited(header, &base, &document);
+        let wait = if self.negotiated { wait(header, &base, &document) } else { None };
         self.log_request(header, &document);
+        if let Some(wait) = &wait {
+            self.agent.outbound.waits(wait.on.clone());
+        }
         self.agent.outbound.named(&base.container_id);
-        let activity = base.activity_id;
+        let asked = Asked { header, container: Some(base.container_id.clone()), activity: base.activity_id };
         let span = Span::begin(base.trace.as_ref());
         let open = self.agent.requests.open(header.message_type, header.id, base.container_id.clone());
         if !self.negotiated
             && self.agent.options.protocol_v4
             && header.message_type == MessageType::NEGOTIATE_PROTOCOL
         {
-            return self.negotiate(header, activity, &document);
+            return self.negotiate(&asked, &document);
         }
         let handling = if self.negotiated {
             handle(Rc::clone(&self.agent), header.message_type, base, document)
@@ -129,11 +143,8 @@ impl Dispatcher {
             None
         };
         let Some(handling) = handling else {
-            return self.answer(header, None, activity, Err(not_implemented(header.message_type)));
+            return self.answer(&asked, None, Err(not_implemented(header.message_type)));
         };
-        if let Some(wait) = &waited {
-            self.agent.outbound.waits(wait.clone());
-        }
         let answering = Self { agent: Rc::clone(&self.agent), ..*self };
         tokio::task::spawn_local(async move {
             // A task of its own: should it panic, the host still gets an answer, for it would wait five minutes
@@ -145,7 +156,7 @@ impl Dispatcher {
                 span.end(header.message_type, outcome.is_err());
             }
             drop(open);
-            answering.answer(header, waited, activity, outcome);
+            answering.answer(&asked, wait, outcome);
         });
     }
 
@@ -158,10 +169,12 @@ impl Dispatcher {
         if self.agent.options.scrub_logs {
             log::scrub(&mut payload);
         }
-        tracing::trace!(message_type = %header.message_type, message_id = header.id, %payload, "request");
+        tracing::trace!(
+            "message-type" = %header.message_type, "message-id" = header.id, %payload, "request"
+        );
     }
 
-    fn negotiate(&mut self, header: Header, activity: ActivityId, document: &Value) {
+    fn negotiate(&mut self, asked: &Asked, document: &Value) {
         let outcome = json::decode("NegotiateProtocol", document)
             .map_err(Failure::from)
             .and_then(handlers::negotiate_protocol::negotiate);
@@ -171,20 +184,22 @@ impl Dispatcher {
         });
         let agent = Rc::clone(&self.agent);
         let reply = |payload| Reply::and_when_written(payload, Box::new(move || agent.answered.notify_one()));
-        self.answer(header, None, activity, payload.map(reply));
+        self.answer(asked, None, payload.map(reply));
         if self.negotiated {
-            self.agent.outbound.negotiated(header.id);
+            self.agent.outbound.negotiated(asked.header.id);
         }
     }
 
-    fn answer(&self, header: Header, waited: Option<Waited>, activity: ActivityId, outcome: Outcome) {
+    fn answer(&self, asked: &Asked, wait: Option<Wait>, outcome: Outcome) {
+        let Asked { header, ref container, activity } = *asked;
         let (body, written) = match outcome {
             Ok(Reply { payload, written }) => {
                 (Message { base: ResponseBase::success(activity), payload }.to_json(), written)
             }
             Err(failure) => {
                 tracing::warn!(
-                    message_type = %header.message_type, result = %failure.result, error = failure.text, "request failed"
+                    "message-type" = %header.message_type, "message-id" = header.id, cid = container.as_ref().map(ContainerId::as_str),
+                    result = %failure.result, error = failure.text, "request failed"
                 );
                 (serde_json::to_vec(&ResponseBase::failure(activity, failure.result, &failure.text)), None)
             }
@@ -196,17 +211,18 @@ impl Dispatcher {
             let body = serde_json::to_vec(&base).unwrap_or_default();
             frame::encode(kind, header.id, &body, MAX_TO_HOST).unwrap_or_default()
         });
-        self.agent.outbound.answer(self.generation, waited, frame, written);
+        self.agent.outbound.answer(self.generation, wait, frame, written);
     }
 }
 
 /// What a `WaitForProcess` waits for; `None` for other messages.
-fn waited(header: Header, base: &RequestBase, document: &Value) -> Option<Waited> {
+fn wait(header: Header, base: &RequestBase, document: &Value) -> Option<Wait> {
     if header.message_type != MessageType::WAIT_FOR_PROCESS {
         return None;
     }
     let message: messages::WaitForProcess = json::decode("WaitForProcess", document).ok()?;
-    Some(Waited { container: base.container_id.clone(), process: message.process_id })
+    let on = Waited { container: base.container_id.clone(), process: message.process_id };
+    Some(Wait { on, infinite: message.timeout_in_ms == messages::INFINITE })
 }
 
 fn decode(body: &[u8]) -> Result<(RequestBase, Value), Failure> {

@@ -10,5 +10,5 @@ mod trace;
 
 pub(crate) use connection::{Error, serve};
 pub(crate) use failure::Failure;
-pub(crate) use outbound::{Generation, Outbound};
+pub(crate) use outbound::{Generation, Outbound, Waited};
 pub(crate) use requests::Requests;

@@ -5,9 +5,9 @@
 //! * A host that negotiates with a number above zero is the one that asked the old questions, after its VM was not moved
 //!   after all. It gets the late answers and all notifications.
 //! * One that negotiates with zero has asked nothing yet: late answers are dropped, and a notification waits until it
-//!   has named the container. If its next number is above all that were used before, it is the destination of a
-//!   migration, which takes over the waits of the source: the late answer to a wait goes out once it has waited anew for
-//!   the same process. If not, it has begun from nothing and gets no old answer at all.
+//!   has named the container and its waits for that container's init have been answered. If its next number is above all that were used before, it is the destination of a
+//!   migration, which takes over the waits of the source that have no limit of time: the late answer to such a wait goes
+//!   out once it has waited anew for the same process. If not, it has begun from nothing and gets no old answer at all.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -37,17 +37,25 @@ pub(crate) struct Item {
 }
 
 enum Subject {
-    /// Of a request on that connection.
+    /// Of a request on that connection; with what it has waited for if a migration's destination takes that over.
     Answer(Generation, Option<Waited>),
-    /// About that container.
-    Notification(ContainerId),
+    /// About the end of that init.
+    Notification(Waited),
 }
 
 /// What a `WaitForProcess` waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waited {
-    pub(super) container: ContainerId,
-    pub(super) process: ProcessId,
+pub(crate) struct Waited {
+    pub(crate) container: ContainerId,
+    pub(crate) process: ProcessId,
+}
+
+/// A `WaitForProcess`.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    pub(super) on: Waited,
+    /// It has no limit of time, so it outlives a migration.
+    pub(super) infinite: bool,
 }
 
 /// Who is at the other end.
@@ -70,6 +78,8 @@ struct Connection {
     peer: Peer,
     /// Containers that requests on this connection have named.
     named: HashSet<ContainerId>,
+    /// Waits of this connection that are not answered yet, if it is not the first.
+    open: Vec<Waited>,
 }
 
 /// The queue.
@@ -109,9 +119,18 @@ impl State {
                 }
             }
             (Subject::Answer(..), _) => Fate::Drop,
-            (Subject::Notification(id), _) if connection.named.contains(id) => Fate::Send,
+            (Subject::Notification(init), _) if connection.named.contains(&init.container) => {
+                if connection.open.contains(init) || self.owes(init) { Fate::Park } else { Fate::Send }
+            }
             (Subject::Notification(_), _) => Fate::Park,
         }
+    }
+
+    /// Whether the answer to a wait is parked, which then goes out before the notification (spec section 5.14).
+    fn owes(&self, init: &Waited) -> bool {
+        let is_answer =
+            |item: &Item| matches!(&item.subject, Subject::Answer(_, Some(waited)) if waited == init);
+        self.parked.iter().any(is_answer)
     }
 
     fn offer(&mut self, mut item: Item) {
@@ -150,7 +169,8 @@ impl Outbound {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.state.borrow_mut();
         state.generation = state.generation.next();
-        state.connection = Some(Connection { sender, peer: Peer::Unknown, named: HashSet::new() });
+        state.connection =
+            Some(Connection { sender, peer: Peer::Unknown, named: HashSet::new(), open: Vec::new() });
         (state.generation, receiver)
     }
 
@@ -206,33 +226,54 @@ impl Outbound {
         }
     }
 
-    /// A `WaitForProcess` has come on the present connection.
+    /// A `WaitForProcess` has come on the present connection; to be called before [`Self::named`], for what it is told
+    /// first are the answers.
     pub(super) fn waits(&self, wait: Waited) {
         let mut state = self.state.borrow_mut();
         // On the first connection there is nothing to take over.
         if state.generation <= Generation(1) {
             return;
         }
-        if let Some(Connection { peer: Peer::Destination(waits), .. }) = &mut state.connection {
+        let Some(connection) = &mut state.connection else { return };
+        connection.open.push(wait.clone());
+        if let Peer::Destination(waits) = &mut connection.peer {
             waits.push(wait);
             state.offer_parked();
         }
     }
 
-    /// Queues the answer to a request of connection `generation`; `waited` if that was a `WaitForProcess`.
+    /// Queues the answer to a request of connection `generation`; `wait` if that was a `WaitForProcess`.
     pub(super) fn answer(
         &self,
         generation: Generation,
-        waited: Option<Waited>,
+        wait: Option<Wait>,
         frame: Vec<u8>,
         written: Option<Written>,
     ) {
-        self.queue(Item { frame, written, subject: Subject::Answer(generation, waited) });
+        let on = wait.as_ref().map(|wait| wait.on.clone());
+        let taken_over = wait.filter(|wait| wait.infinite).map(|wait| wait.on);
+        self.queue(Item { frame, written, subject: Subject::Answer(generation, taken_over) });
+        if let Some(on) = on {
+            self.answered(generation, &on);
+        }
     }
 
-    /// Queues a notification about `container`.
-    pub(crate) fn notify(&self, container: ContainerId, frame: Vec<u8>) {
-        self.queue(Item { frame, written: None, subject: Subject::Notification(container) });
+    /// What was only waiting for the answer to a wait may go.
+    fn answered(&self, generation: Generation, on: &Waited) {
+        let mut state = self.state.borrow_mut();
+        if generation != state.generation {
+            return;
+        }
+        let Some(connection) = &mut state.connection else { return };
+        if let Some(index) = connection.open.iter().position(|open| open == on) {
+            connection.open.swap_remove(index);
+            state.offer_parked();
+        }
+    }
+
+    /// Queues the notification of the end of `init`.
+    pub(crate) fn notify(&self, init: Waited, frame: Vec<u8>) {
+        self.queue(Item { frame, written: None, subject: Subject::Notification(init) });
     }
 
     fn queue(&self, item: Item) {

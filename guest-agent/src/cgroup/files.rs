@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::{Error, failed};
 
-/// Writes one value of a cgroup.
+/// Writes one value of a cgroup. A file that the kernel does not have is not found; asked to make it, the kernel would say
+/// that it may not.
 pub(super) fn set(cgroup: &Path, file: &str, text: &str) -> Result<(), Error> {
     let path = cgroup.join(file);
-    fs::write(&path, text).map_err(failed("writing", &path))
+    let open = fs::OpenOptions::new().write(true).open(&path);
+    open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed("writing", &path))
 }
 
 /// Makes the directory of a cgroup; one that is there is fine.
@@ -53,20 +55,6 @@ pub(super) fn remove(cgroup: &Path) -> Result<(), Error> {
     match fs::remove_dir(cgroup) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("removing", cgroup)(source)),
         _ => Ok(()),
-    }
-}
-
-/// A limit of an OCI document as the text of a file, where a number below zero is `unlimited`. Zero and the empty text
-/// mean that nothing is asked for.
-pub(super) fn plain(value: &Value, unlimited: &str) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => match number.as_i64()? {
-            0 => None,
-            ..0 => Some(unlimited.to_owned()),
-            number => Some(number.to_string()),
-        },
-        _ => None,
     }
 }
 

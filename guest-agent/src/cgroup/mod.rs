@@ -4,6 +4,7 @@
 //! nothing outside of them knows which it is.
 
 mod files;
+mod resources;
 mod v1;
 mod v2;
 mod version;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use version::Version;
 
 pub(crate) use v2::delegate;
-pub(crate) use watch::{follow_kills, follow_memory};
+pub(crate) use watch::{follow_agent, follow_kills, follow_memory};
 
 /// Where cgroups are mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
@@ -31,24 +32,30 @@ const PODS: &str = "pods";
 /// Processes that were killed take a moment to be gone; for so long a cgroup is tried to be removed.
 const REMOVAL: (u32, Duration) = (100, Duration::from_millis(10));
 
-/// A cgroup file or directory that could not be used.
+/// What went wrong with a cgroup.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {path}", path = .path.display())]
-pub(crate) struct Error {
-    operation: &'static str,
-    path: PathBuf,
-    #[source]
-    source: io::Error,
+pub(crate) enum Error {
+    /// A file or directory that could not be used.
+    #[error("{operation} {path}", path = .path.display())]
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A limit of an OCI document that cannot be set, by its name in there.
+    #[error("{name} {reason}")]
+    Resource { name: String, reason: &'static str },
 }
 
 impl Error {
-    fn is_not_found(&self) -> bool {
-        self.source.kind() == io::ErrorKind::NotFound
+    fn is(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == kind)
     }
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error { operation, path: path.to_owned(), source }
+    move |source| Error::File { operation, path: path.to_owned(), source }
 }
 
 /// The cgroups of this machine.
@@ -113,19 +120,23 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Creates it, for further cgroups below it, limited to `resources`. One that is there already is an error.
+    /// Creates it, for further cgroups below it, limited to `resources` as far as cgroups can be: the runtime gets the
+    /// same document and has the last word. One that is there already is an error.
     pub(crate) fn create(&self, resources: &Value) -> Result<(), Error> {
         if let Some(directory) = self.version.directories(&self.path).iter().find(|path| path.exists()) {
             return Err(failed("creating", directory)(io::ErrorKind::AlreadyExists.into()));
         }
         self.version.create(&self.path)?;
         self.version.delegate(&self.path)?;
-        self.limit(resources)
+        self.version.limit(&self.path, resources)
     }
 
     /// Limits it to what an OCI `linux.resources` object says. What it leaves out stays as it is. Device rules are the
-    /// runtime's and not touched.
+    /// runtime's and not touched. Nothing changes if it asks for a limit that these cgroups do not have.
     pub(crate) fn limit(&self, resources: &Value) -> Result<(), Error> {
+        if let Some(name) = resources::unknown(resources, |name| self.version.is_known(name)) {
+            return Err(resources::refused(&name, self.version.unknown_limit()));
+        }
         self.version.limit(&self.path, resources)
     }
 
@@ -163,7 +174,7 @@ async fn remove_soon(directory: &Path) -> Result<(), Error> {
     let (tries, pause) = REMOVAL;
     for _ in 1..tries {
         match files::remove(directory) {
-            Err(error) if error.source.kind() == io::ErrorKind::ResourceBusy => {
+            Err(error) if error.is(io::ErrorKind::ResourceBusy) => {
                 tokio::time::sleep(pause).await;
             }
             result => return result,

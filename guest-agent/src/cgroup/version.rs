@@ -12,8 +12,6 @@ use super::Error;
 pub(super) struct MemoryUse {
     /// Used now.
     pub(super) usage: u64,
-    /// The most that was ever used.
-    pub(super) peak: u64,
     /// What may be used; 0 if there is no limit.
     pub(super) limit: u64,
 }
@@ -34,6 +32,12 @@ pub(super) trait Version: Debug {
 
     /// Makes it possible to limit the cgroups below one that has no processes itself.
     fn delegate(&self, path: &Path) -> Result<(), Error>;
+
+    /// Whether [`Version::limit`] makes something of a limit, by its path in an OCI `linux.resources` object.
+    fn is_known(&self, name: &str) -> bool;
+
+    /// What is said of a limit that is not.
+    fn unknown_limit(&self) -> &'static str;
 
     /// Limits a cgroup to what an OCI `linux.resources` object says. What it leaves out stays as it is. Device rules are
     /// the runtime's and not touched.

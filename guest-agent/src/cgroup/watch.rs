@@ -5,30 +5,26 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use serde_json::Value;
 use tokio::io::Interest;
 
-use super::version::MemoryUse;
 use super::{AGENT, Cgroup, Cgroups, PODS};
 use crate::sys;
 
 /// How often the machine's memory is looked at.
 const LOOK: Duration = Duration::from_mins(1);
 
+/// How often the agent's own use is looked at: the kernel does not tell of a threshold that limits nothing.
+const LOOK_AT_AGENT: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether something was killed, where the kernel does not say.
 const LOOK_FOR_KILLS: Duration = Duration::from_secs(1);
 
-/// Every minute: limits all containers together to what the machine has now less `reserve` bytes, and looks whether the
-/// agent itself uses more than `alarm` bytes, which it does at once, too.
-pub(crate) async fn follow_memory(cgroups: Cgroups, reserve: u64, alarm: u64) {
-    let agent = cgroups.named(AGENT);
-    let mut exceeded = false;
+/// Every minute: limits all containers together to what the machine has now less `reserve` bytes.
+pub(crate) async fn follow_memory(cgroups: Cgroups, reserve: u64) {
     loop {
-        let memory = agent.version.memory(&agent.path);
-        if memory.usage > alarm && !exceeded {
-            agent.warn(MemoryUse { limit: alarm, ..memory }, 1);
-        }
-        exceeded = memory.usage > alarm;
         tokio::time::sleep(LOOK).await;
         if let Err(error) = cgroups.limit_pods(reserve) {
             tracing::warn!(
@@ -36,6 +32,22 @@ pub(crate) async fn follow_memory(cgroups: Cgroups, reserve: u64, alarm: u64) {
                 "the limit of all containers was not refreshed"
             );
         }
+    }
+}
+
+/// Says in the log, each time, that the agent has come to use more than `alarm` bytes. It was started at `started`.
+pub(crate) async fn follow_agent(cgroups: Cgroups, alarm: u64, started: DateTime<Utc>) {
+    let agent = cgroups.named(AGENT);
+    let mut exceeded = false;
+    let mut count = 0;
+    loop {
+        let exceeds = agent.version.memory(&agent.path).usage > alarm;
+        if exceeds && !exceeded {
+            count += 1;
+            agent.warn(alarm, count, started);
+        }
+        exceeded = exceeds;
+        tokio::time::sleep(LOOK_AT_AGENT).await;
     }
 }
 
@@ -62,16 +74,26 @@ pub(crate) async fn follow_kills(cgroups: &Cgroups, mut look: impl FnMut()) -> i
 }
 
 impl Cgroup {
-    /// Says in the log that it has had `count` processes killed for want of memory.
-    pub(crate) fn warn_of_kills(&self, count: u64) {
-        self.warn(self.version.memory(&self.path), count);
+    /// Says in the log that it has had `count` processes killed for want of memory. The agent was started at `started`.
+    pub(crate) fn warn_of_kills(&self, count: u64, started: DateTime<Utc>) {
+        self.warn(self.version.memory(&self.path).limit, count, started);
     }
 
-    /// What hosts look for in the log.
-    fn warn(&self, memory: MemoryUse, count: u64) {
+    /// What hosts look for in the log (spec section 11.3).
+    fn warn(&self, threshold: u64, count: u64, started: DateTime<Utc>) {
+        let metrics = self.version.metrics(&self.path).unwrap_or_default();
+        let [memory, swap, kernel] = ["usage", "swap", "kernel"].map(|name| &metrics["memory"][name]);
+        // What is left out of the metrics is zero.
+        let number = |of: &Value, name: &str| of[name].as_u64().unwrap_or(0);
         tracing::warn!(
-            cgroup = %Path::new("/").join(&self.path).display(), thresholdBytes = memory.limit, count,
-            cgroup_version = self.version.name(), memoryUsage = memory.usage, memoryUsageMax = memory.peak,
+            gcsStartTime = started.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            cgroup = %Path::new("/").join(&self.path).display(), thresholdBytes = threshold, count,
+            cgroup_version = self.version.name(),
+            memoryUsage = number(memory, "usage"), memoryUsageMax = number(memory, "max"),
+            memoryUsageLimit = number(memory, "limit"),
+            swapUsage = number(swap, "usage"), swapUsageMax = number(swap, "max"), swapUsageLimit = number(swap, "limit"),
+            kernelUsage = number(kernel, "usage"), kernelUsageMax = number(kernel, "max"),
+            kernelUsageLimit = number(kernel, "limit"),
             "memory usage for cgroup exceeded threshold"
         );
     }

@@ -14,6 +14,7 @@ use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
 use super::{Container, Error, blocking, pods, runtime_spec, working_directory};
+use crate::bridge::Waited;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
 use crate::runtime::{self, ContainerJob, FailurePipe, Filter, STATE_ROOT};
@@ -250,7 +251,10 @@ fn notify(agent: &Agent, container: &Container) {
     let payload = ContainerNotification { exit_type: container.init.exit_type(), ..Default::default() };
     let body = Message { base, payload }.to_json().unwrap_or_default();
     match frame::encode(MessageType::CONTAINER_NOTIFICATION, 0, &body, MAX_TO_HOST) {
-        Ok(frame) => agent.outbound.notify(container.id.clone(), frame),
+        Ok(frame) => {
+            let init = Waited { container: container.id.clone(), process: container.init.id() };
+            agent.outbound.notify(init, frame);
+        }
         Err(error) => tracing::error!(%error, cid = %container.id, "a notification could not be encoded"),
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use chrono::{DateTime, Utc};
 use lcow_protocol::messages::ProcessEntry;
 use lcow_protocol::{ActivityId, ContainerId, ProcessId};
 use serde_json::Value;
@@ -93,11 +94,11 @@ impl Container {
         self.execs.borrow().get(&id).cloned()
     }
 
-    /// Logs what was killed in it for want of memory since the last call.
-    pub(crate) fn report_oom_kills(&self) {
+    /// Logs what was killed in it for want of memory since the last call; the agent was started at `started`.
+    pub(crate) fn report_oom_kills(&self, started: DateTime<Utc>) {
         let count = self.cgroup.oom_kills();
         if count > self.oom_kills.replace(count) {
-            self.cgroup.warn_of_kills(count);
+            self.cgroup.warn_of_kills(count, started);
         }
     }
 
@@ -122,13 +123,15 @@ impl Container {
         matches!(*self.state.borrow(), State::Started) && self.init.child().status().is_none()
     }
 
-    /// Every process in its cgroup, and those of ours whose exit has not been asked for yet.
+    /// Every process in its cgroup, and those of ours that have not been reaped (spec section 5.9): the pid of one that has
+    /// is anybody's.
     pub(crate) fn process_list(&self) -> Vec<ProcessEntry> {
         // A frame to the host holds about 2 400 entries (spec section 3.3).
         const MOST: usize = 2000;
         let mut pids = self.cgroup.processes().unwrap_or_default();
-        pids.extend(self.execs.borrow().keys().map(|id| id.0));
-        pids.push(self.init.id().0);
+        let execs = self.execs.borrow();
+        let ours = execs.values().chain([&self.init]);
+        pids.extend(ours.filter(|process| process.child().status().is_none()).map(|process| process.id().0));
         pids.sort_unstable();
         pids.dedup();
         pids.truncate(MOST);

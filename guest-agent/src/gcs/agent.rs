@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
+use chrono::{DateTime, Utc};
 use lcow_protocol::{ContainerId, ProcessId};
 use nix::unistd::{Pid, getpid};
 use tokio::sync::Notify;
@@ -20,6 +21,8 @@ use crate::storage::Storage;
 pub(crate) struct Agent {
     /// The flags it was started with.
     pub(crate) options: Options,
+    /// When that was, by the clock of that time.
+    pub(crate) started: DateTime<Utc>,
     /// The worker parent, with which the agent shares its cgroup.
     workers: Pid,
     cgroups: OnceCell<Cgroups>,
@@ -53,6 +56,7 @@ impl Agent {
         let storage = Storage::new(options.verity.clone());
         Rc::new(Self {
             options,
+            started: Utc::now(),
             workers,
             cgroups: OnceCell::new(),
             runtime,

@@ -163,11 +163,8 @@ async fn finish_starting(agent: Rc<Agent>, log: Writer) -> Result<(), Error> {
     if !options.disable_time_sync {
         tokio::task::spawn_local(clock::follow());
     }
-    tokio::task::spawn_local(cgroup::follow_memory(
-        cgroups.clone(),
-        options.memory_reserve,
-        options.memory_alarm,
-    ));
+    tokio::task::spawn_local(cgroup::follow_memory(cgroups.clone(), options.memory_reserve));
+    tokio::task::spawn_local(cgroup::follow_agent(cgroups.clone(), options.memory_alarm, agent.started));
     tokio::task::spawn_local(log_oom_kills(Rc::clone(&agent), cgroups));
     Ok(())
 }
@@ -186,7 +183,8 @@ async fn log_worker_output(output: pipe::Receiver) {
 }
 
 async fn log_oom_kills(agent: Rc<Agent>, cgroups: Cgroups) {
-    let killed = || agent.containers.all().iter().for_each(|container| container.report_oom_kills());
+    let killed =
+        || agent.containers.all().iter().for_each(|container| container.report_oom_kills(agent.started));
     if let Err(error) = cgroup::follow_kills(&cgroups, killed).await {
         tracing::warn!(%error, "what is killed for want of memory is not logged");
     }

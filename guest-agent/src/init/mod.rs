@@ -13,6 +13,7 @@ mod last_words;
 mod loopback;
 mod modules;
 mod mounts;
+mod nvidia;
 mod options;
 mod reap;
 mod root;
@@ -167,7 +168,11 @@ fn prepare_the_rest(disks: &disks::Pending, kmsg: &Kmsg) {
     loopback::bring_up(kmsg);
     disks.work_off(kmsg);
     modules::load(modules::Stage::Later, kmsg);
+    // With the hurry over, and their drivers there.
+    sys::be_ordinary();
+    let started = nvidia::start(kmsg);
     if forked.is_ok() {
+        nvidia::follow(started, kmsg);
         std::process::exit(0);
     }
 }

@@ -148,6 +148,12 @@ pub(crate) fn be_nice() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
+/// Takes [`be_nice`] back.
+pub(crate) fn be_ordinary() {
+    // SAFETY: as above.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+}
+
 /// Restores SIGPIPE's default and an empty signal mask in a child that is about to become another program:
 /// Rust ignores the one and our parents block signals, and both would be inherited.
 pub(crate) fn reset_signals() -> nix::Result<()> {

@@ -1,6 +1,7 @@
 //! Version 1: a tree for each controller (the kernel's `Documentation/admin-guide/cgroup-v1`).
 
 mod adapt;
+mod block_io;
 mod kill;
 mod limits;
 mod metrics;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::files::{self, make, number, set};
+use super::resources::Setting;
 use super::version::{MemoryUse, Version};
 use super::{Error, failed};
 
@@ -84,7 +86,10 @@ impl Version for Trees {
     fn prepare(&self) -> Result<(), Error> {
         let memory = self.root.join("memory");
         match set(&memory, "memory.use_hierarchy", "1") {
-            Err(error) if !error.is_not_found() && number(&memory, "memory.use_hierarchy") != Some(1) => {
+            Err(error)
+                if !error.is(io::ErrorKind::NotFound)
+                    && number(&memory, "memory.use_hierarchy") != Some(1) =>
+            {
                 Err(error)
             }
             _ => Ok(()),
@@ -106,11 +111,19 @@ impl Version for Trees {
         Ok(())
     }
 
+    fn is_known(&self, name: &str) -> bool {
+        limits::is_known(name)
+    }
+
+    fn unknown_limit(&self) -> &'static str {
+        "is no limit that cgroups of version 1 have"
+    }
+
     fn limit(&self, path: &Path, resources: &Value) -> Result<(), Error> {
         let now = self.memory(path).limit;
-        for limits::Setting { controller, file, text } in limits::settings(resources, now) {
-            match set(&self.directory(controller, path), file, &text) {
-                Err(error) if file == limits::SWAP && error.is_not_found() => {}
+        for (controller, Setting { file, text }) in limits::settings(resources, now)? {
+            match set(&self.directory(controller, path), &file, &text) {
+                Err(error) if file == limits::SWAP && error.is(io::ErrorKind::NotFound) => {}
                 result => result?,
             }
         }
@@ -125,7 +138,6 @@ impl Version for Trees {
         let cgroup = self.directory("memory", path);
         MemoryUse {
             usage: number(&cgroup, "memory.usage_in_bytes").unwrap_or(0),
-            peak: number(&cgroup, "memory.max_usage_in_bytes").unwrap_or(0),
             limit: number(&cgroup, limits::MEMORY).filter(|limit| *limit < NO_LIMIT).unwrap_or(0),
         }
     }

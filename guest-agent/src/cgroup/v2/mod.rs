@@ -1,5 +1,6 @@
 //! Version 2: one tree with all controllers (the kernel's `Documentation/admin-guide/cgroup-v2.rst`).
 
+mod block_io;
 mod limits;
 mod metrics;
 
@@ -7,11 +8,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::files::{limit, make, number, set};
+use super::resources::Setting;
 use super::version::{MemoryUse, Version};
-use super::{Error, failed};
+use super::{Error, PODS, failed};
 
 const CONTROLLERS: &str = "cgroup.controllers";
 
@@ -55,11 +57,19 @@ impl Version for Tree {
         delegate(&self.0.join(path))
     }
 
+    fn is_known(&self, name: &str) -> bool {
+        limits::is_known(name)
+    }
+
+    fn unknown_limit(&self) -> &'static str {
+        "is no limit that cgroups of version 2 have"
+    }
+
     fn limit(&self, path: &Path, resources: &Value) -> Result<(), Error> {
         let cgroup = self.0.join(path);
-        for (file, text) in limits::settings(resources) {
-            match set(&cgroup, file, &text) {
-                Err(error) if file == limits::SWAP && error.is_not_found() => {}
+        for Setting { file, text } in limits::settings(resources, &cgroup)? {
+            match set(&cgroup, &file, &text) {
+                Err(error) if file == limits::SWAP && error.is(io::ErrorKind::NotFound) => {}
                 result => result?,
             }
         }
@@ -74,7 +84,6 @@ impl Version for Tree {
         let cgroup = self.0.join(path);
         MemoryUse {
             usage: number(&cgroup, "memory.current").unwrap_or(0),
-            peak: number(&cgroup, "memory.peak").unwrap_or(0),
             limit: limit(&cgroup, "memory.max").filter(|limit| *limit != u64::MAX).unwrap_or(0),
         }
     }
@@ -99,5 +108,19 @@ impl Version for Tree {
         Ok(metrics::metrics(&self.0.join(path)))
     }
 
-    fn adapt(&self, _: &mut Value) {}
+    fn adapt(&self, spec: &mut Value) {
+        let resources = &mut spec["linux"]["resources"];
+        let accounts_for_swap = self.0.join(PODS).join(limits::SWAP).exists();
+        let Some(Setting { file, text }) = limits::left_out(resources).filter(|_| accounts_for_swap) else {
+            return;
+        };
+        let unified = &mut resources["unified"];
+        if unified.is_null() {
+            *unified = json!({});
+        }
+        // Anything else is refused by libcontainer, in its own words.
+        if let Some(files) = unified.as_object_mut() {
+            files.entry(file).or_insert(text.into());
+        }
+    }
 }
