@@ -2,6 +2,7 @@
 
 mod assigned;
 mod core_limit;
+mod destinations;
 mod devices;
 mod gpu;
 mod host_network;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub(super) use assigned::assigned_devices;
 pub(super) use core_limit::core_limit;
+pub(super) use destinations::destinations;
 pub(super) use devices::devices;
 pub(super) use gpu::gpu_hook;
 pub(super) use host_network::drop_network_namespace;
@@ -41,6 +43,12 @@ fn list<'a>(spec: &'a mut Value, parents: &[&str], name: &str) -> Result<&'a mut
 pub(super) fn add_mount(spec: &mut Value, mount: Value) -> Result<(), Error> {
     list(spec, &[], "mounts")?.push(mount);
     Ok(())
+}
+
+/// Whether a mount shows files that are there already, as libcontainer sees it.
+pub(super) fn is_bind(mount: &Value) -> bool {
+    let options = mount["options"].as_array().map(Vec::as_slice).unwrap_or_default();
+    mount["type"] == "bind" || options.iter().any(|word| word == "bind" || word == "rbind")
 }
 
 /// Appends a device rule.
