@@ -3,20 +3,32 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use host_bridge::guest::{Process, Stdio};
+use host_bridge::uvm::Uvm;
 use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, LabContainer};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
-use crate::pods::{mount, output};
+use crate::pods::{end, mount, output, sandbox, start, workload};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
-    Suite::new("specification", lab).test("links_that_lead_nowhere_are_mounted_on", dangling_links)
+    Suite::new("specification", lab)
+        .test("links_that_lead_nowhere_are_mounted_on", dangling_links)
+        .test("mounts_propagate_as_their_options_say", propagation)
 }
 
 /// Appends to the specification's mounts.
 fn add_mount(container: &mut LabContainer, mount: Value) -> Result<()> {
     container.spec["mounts"].as_array_mut().context("mounts")?.push(mount);
     Ok(())
+}
+
+async fn run_in(uvm: &Uvm, container: &LabContainer, script: &str, user: u32) -> Result<String> {
+    let process = json!({"args": ["/bin/sh", "-c", script], "cwd": "/", "env": ["PATH=/bin"],
+        "user": {"uid": user, "gid": 0}});
+    let output = uvm.container_exec(&container.id, process, Stdio::OUTPUT).await?.output().await?;
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 async fn dangling_links(lab: Arc<Lab>) -> Result<()> {
@@ -41,4 +53,69 @@ async fn dangling_links(lab: Arc<Lab>) -> Result<()> {
     }
     lab.shell("test ! -e /nowhere && test ! -e /missing").await?;
     Ok(())
+}
+
+/// A container that keeps `/b`, which its pod shares.
+async fn member(lab: &Lab, pod: &LabContainer, word: &str, script: &str) -> Result<LabContainer> {
+    let mut container = workload(lab, pod, script).await?;
+    for set in ["bounding", "effective", "permitted"] {
+        container.spec["process"]["capabilities"][set] = json!(["CAP_SYS_ADMIN"]);
+    }
+    mount(&mut container, "sandbox://b", "/b", &json!(["rbind", word]));
+    Ok(container)
+}
+
+/// Starts one that mounts something at `/b/NAME` and then stays.
+async fn mounter(lab: &Lab, pod: &LabContainer, word: &str, name: &str) -> Result<(LabContainer, Process)> {
+    let uvm = lab.uvm().await?;
+    let script =
+        format!("busybox mkdir -p /b/{name} && mount -t tmpfs none /b/{name} && echo up && exec sleep 1000");
+    let mut container = member(lab, pod, word, &script).await?;
+    container.spec["linux"]["rootfsPropagation"] = json!("rshared");
+    container.create(&uvm).await?;
+    let mut init = uvm.container_start(&container.id, Stdio::OUTPUT).await?;
+    let mut ready = [0; 3];
+    init.stdout.as_mut().context("asked for")?.read_exact(&mut ready).await?;
+    Ok((container, init))
+}
+
+async fn propagation(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let pod = sandbox(&lab).await?;
+    let pause = start(&uvm, &pod).await?;
+    let stay = "exec sleep 1000";
+    let follower = member(&lab, &pod, "rslave", stay).await?;
+    let mut alone = member(&lab, &pod, "rprivate", stay).await?;
+    // Somebody who may not mount, does not reach the place, and whose filter is loaded after that.
+    alone.spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+    for set in ["bounding", "effective", "permitted"] {
+        alone.spec["process"]["capabilities"][set] = json!(["CAP_KILL"]);
+    }
+    alone.spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]});
+    mount(&mut alone, "sandbox://b", "/hidden/b", &json!(["rbind", "rprivate"]));
+    lab.shell(&format!("mkdir -m 700 {}/rootfs/hidden", alone.bundle)).await?;
+    let (one, two) = (start(&uvm, &follower).await?, start(&uvm, &alone).await?);
+    let (sharing, three) = mounter(&lab, &pod, "rshared", "shown").await?;
+    let (private, four) = mounter(&lab, &pod, "rprivate", "own").await?;
+    let count = "grep -c ' /b/shown ' /proc/mounts; grep -c ' /b/own ' /proc/mounts";
+    for (who, container, expected) in [
+        ("rslave", &follower, "1\n0\n"),
+        ("rprivate", &alone, "0\n0\n"),
+        ("rshared", &sharing, "1\n0\n"),
+        ("rprivate in a shared root", &private, "1\n1\n"),
+    ] {
+        let seen = run_in(&uvm, container, count, 0).await?;
+        ensure!(seen == expected, "{who}: {seen}");
+    }
+    let in_the_pod = format!("grep -o '{}/sandboxMounts/b/[a-z]*' /proc/mounts", pod.bundle);
+    let seen = String::from_utf8(lab.shell(&in_the_pod).await?.stdout)?;
+    ensure!(seen == format!("{}/sandboxMounts/b/shown\n", pod.bundle), "{seen}");
+    let bounding = lab.shell(&format!("grep CapBnd /proc/{}/status", two.pid)).await?.stdout;
+    ensure!(bounding == b"CapBnd:\t0000000000000020\n", "{}", String::from_utf8_lossy(&bounding));
+    for (container, init) in [(&follower, one), (&alone, two), (&sharing, three), (&private, four)] {
+        end(&uvm, container, init).await?;
+    }
+    lab.shell(&format!("umount {}/sandboxMounts/b/shown", pod.bundle)).await?;
+    end(&uvm, &pod, pause).await
 }

@@ -4,12 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Error;
-use super::user;
-use crate::runtime::Filter;
-
-/// Capabilities that loading a seccomp profile late needs; see `runtime::executor`.
-const FOR_CONFINING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
+use super::{Error, user};
 
 /// Checks what later steps rely on, and fills in what they change.
 pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
@@ -85,18 +80,6 @@ pub(super) fn owner(process: &Value) -> (u32, u32) {
     (id("uid"), id("gid"))
 }
 
-/// What a process leaves to its executor: its filter, and the capabilities that it has after loading that.
-pub(super) fn confine(process: &mut Value, filter: Option<&Filter>) -> Value {
-    let Some(filter) = filter else { return json!({}) };
-    let capabilities = process["capabilities"].clone();
-    if !capabilities.is_null() {
-        for set in ["bounding", "effective", "permitted"] {
-            add_capabilities(&mut process["capabilities"][set]);
-        }
-    }
-    json!({"program": filter.program, "flags": filter.flags, "capabilities": capabilities})
-}
-
 /// The process of an exec in the container of `spec` (spec section 8.5).
 pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
     if !process.is_object() || process["args"].as_array().is_none_or(Vec::is_empty) {
@@ -127,19 +110,6 @@ pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) 
         fields.retain(|_, value| !value.is_null());
     }
     Ok(process)
-}
-
-fn add_capabilities(set: &mut Value) {
-    if set.is_null() {
-        *set = json!([]);
-    }
-    if let Some(set) = set.as_array_mut() {
-        for name in FOR_CONFINING {
-            if !set.iter().any(|present| present == name) {
-                set.push(name.into());
-            }
-        }
-    }
 }
 
 /// Whether the container's pid namespace is its own: there is one, and it is not an existing one's path.
@@ -193,18 +163,6 @@ mod tests {
         assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL"]));
         assert!(process.get("noNewPrivileges").is_none() && process.get("env").is_none());
         assert!(adapted(json!({"args": []})).is_err());
-    }
-
-    #[test]
-    fn the_capabilities_for_loading_a_filter_are_added_only_with_one() {
-        let mut process = spec()["process"].clone();
-        assert_eq!(confine(&mut process, None), json!({}));
-        assert_eq!(process, spec()["process"]);
-        let filter = Filter { program: vec![1], flags: 2 };
-        let confinement = confine(&mut process, Some(&filter));
-        assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL", "CAP_SYS_ADMIN", "CAP_SETPCAP"]));
-        assert_eq!(confinement["capabilities"]["effective"], json!(["CAP_KILL"]));
-        assert_eq!((&confinement["program"], &confinement["flags"]), (&json!([1]), &json!(2)));
     }
 
     #[test]

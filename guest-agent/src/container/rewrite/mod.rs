@@ -7,6 +7,7 @@ mod devices;
 mod gpu;
 mod host_network;
 mod mounts;
+mod propagation;
 mod shared_memory;
 mod tee;
 
@@ -21,6 +22,7 @@ pub(super) use devices::devices;
 pub(super) use gpu::gpu_hook;
 pub(super) use host_network::drop_network_namespace;
 pub(super) use mounts::mounts;
+pub(super) use propagation::propagation;
 pub(super) use shared_memory::shared_memory;
 pub(super) use tee::{TeeLog, tee_log};
 
