@@ -16,6 +16,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("specification", lab)
         .test("links_that_lead_nowhere_are_mounted_on", dangling_links)
         .test("mounts_propagate_as_their_options_say", propagation)
+        .test("a_process_has_a_home", home)
 }
 
 /// Appends to the specification's mounts.
@@ -118,4 +119,31 @@ async fn propagation(lab: Arc<Lab>) -> Result<()> {
     }
     lab.shell(&format!("umount {}/sandboxMounts/b/shown", pod.bundle)).await?;
     end(&uvm, &pod, pause).await
+}
+
+async fn home(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let passwd = async |container: &LabContainer| {
+        let text = "root:x:0:0::/root:/bin/sh\\nweb:x:1000:50::/srv/web:/bin/sh\\n";
+        lab.shell(&format!("printf '{text}' > {}/rootfs/etc/passwd", container.bundle)).await
+    };
+    let cases = [(0, "/root\n"), (1000, "/srv/web\n"), (4711, "/\n")];
+    for (user, expected) in cases {
+        let mut container = lab.container().await?.script("echo $HOME");
+        passwd(&container).await?;
+        container.spec["process"]["user"] = json!({"uid": user, "gid": 0});
+        ensure!(output(&lab, &container).await? == expected, "{user}");
+    }
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    passwd(&container).await?;
+    let init = start(&uvm, &container).await?;
+    for (user, expected) in cases {
+        let seen = run_in(&uvm, &container, "echo $HOME", user).await?;
+        ensure!(seen == expected, "exec as {user}: {seen}");
+    }
+    end(&uvm, &container, init).await?;
+    let mut given = lab.container().await?.script("echo $HOME");
+    given.spec["process"]["env"] = json!(["PATH=/bin", "HOME=/given"]);
+    ensure!(output(&lab, &given).await? == "/given\n");
+    Ok(())
 }

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
+use super::home;
 use super::messages::JobFailure;
 use crate::sys;
 
@@ -35,6 +36,8 @@ pub(super) struct Confinement {
     capabilities: Option<LinuxCapabilities>,
     /// Of the mounts of a container's first process.
     propagation: Vec<Propagation>,
+    /// The user whose home directory is to be looked up.
+    home_of: Option<u32>,
 }
 
 /// How a mount is to propagate.
@@ -136,7 +139,10 @@ impl Executor for TypedExecutor {
             .map_err(|failure| ExecutorValidationError::ArgValidationError(self.report(failure)))
     }
 
-    fn setup_envs(&self, envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+    fn setup_envs(&self, mut envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        if let Some(home) = self.confinement.home_of.and_then(|uid| home::of(uid, Path::new("/etc/passwd"))) {
+            envs.insert("HOME".to_owned(), home);
+        }
         let mut variables: Vec<CString> = envs
             .into_iter()
             .map(|(name, value)| CString::new(format!("{name}={value}")))

@@ -16,6 +16,7 @@ mod early;
 mod executor;
 mod failure_pipe;
 mod filter;
+mod home;
 mod messages;
 mod overdue;
 mod parent;
