@@ -17,6 +17,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("links_that_lead_nowhere_are_mounted_on", dangling_links)
         .test("mounts_propagate_as_their_options_say", propagation)
         .test("a_process_has_a_home", home)
+        .test("a_named_device_is_everybodys_unless_the_host_says_otherwise", device_modes)
 }
 
 /// Appends to the specification's mounts.
@@ -145,5 +146,26 @@ async fn home(lab: Arc<Lab>) -> Result<()> {
     let mut given = lab.container().await?.script("echo $HOME");
     given.spec["process"]["env"] = json!(["PATH=/bin", "HOME=/given"]);
     ensure!(output(&lab, &given).await? == "/given\n");
+    Ok(())
+}
+
+async fn device_modes(lab: Arc<Lab>) -> Result<()> {
+    let device = lab.unique("/dev/lab");
+    lab.shell(&format!("mknod -m 600 {device} c 1 3")).await?;
+    let script = format!("busybox stat -c %a {device}; echo x > {device} && echo written; true");
+    for (mode, expected) in
+        [(Value::Null, "666\nwritten\n"), (json!(0o660), "660\n"), (json!(0o602), "602\nwritten\n")]
+    {
+        let mut container = lab.container().await?.script(&script);
+        container.spec["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+        let mut named = json!({"path": device, "type": "c", "major": 1, "minor": 3});
+        if !mode.is_null() {
+            named["fileMode"] = mode.clone();
+        }
+        container.spec["linux"]["devices"] = json!([named]);
+        let seen = output(&lab, &container).await?;
+        ensure!(seen == expected, "{mode}: {seen}");
+    }
+    lab.shell(&format!("rm {device}")).await?;
     Ok(())
 }
