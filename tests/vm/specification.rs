@@ -18,6 +18,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("mounts_propagate_as_their_options_say", propagation)
         .test("a_process_has_a_home", home)
         .test("a_named_device_is_everybodys_unless_the_host_says_otherwise", device_modes)
+        .test("a_mount_without_a_source_is_mounted", no_source)
 }
 
 /// Appends to the specification's mounts.
@@ -167,5 +168,13 @@ async fn device_modes(lab: Arc<Lab>) -> Result<()> {
         ensure!(seen == expected, "{mode}: {seen}");
     }
     lab.shell(&format!("rm {device}")).await?;
+    Ok(())
+}
+
+async fn no_source(lab: Arc<Lab>) -> Result<()> {
+    let mut container = lab.container().await?.script("grep ' /x ' /proc/mounts");
+    add_mount(&mut container, json!({"destination": "/x", "type": "tmpfs"}))?;
+    let seen = output(&lab, &container).await?;
+    ensure!(seen.starts_with("tmpfs /x tmpfs "), "{seen}");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Error, user};
+use super::{Error, rewrite, user};
 
 /// Checks what later steps rely on, and fills in what they change.
 pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
@@ -32,6 +32,7 @@ pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
 pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
     spec.pointer_mut("/linux/rootfsPropagation").map(adapt_propagation);
+    spec["mounts"].as_array_mut().into_iter().flatten().for_each(name_source);
     if let Some(document) = spec.as_object_mut() {
         // For the host alone; and hooks from a host are not run.
         document.remove("windows");
@@ -45,6 +46,15 @@ fn adapt_propagation(propagation: &mut Value) {
     let word = propagation.as_str().and_then(|word| word.strip_prefix('r'));
     if let Some(word) = word.and_then(|word| known.iter().find(|known| **known == word)) {
         *propagation = (*word).into();
+    }
+}
+
+/// A file system without a device needs no `source`, which libcontainer asks for all the same. What is to be bound has
+/// to be named.
+fn name_source(mount: &mut Value) {
+    if !rewrite::is_bind(mount) && mount["source"].as_str().is_none_or(str::is_empty) {
+        let kind = mount["type"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("none").to_owned();
+        mount["source"] = kind.into();
     }
 }
 
@@ -137,8 +147,12 @@ mod tests {
         let mut spec = spec();
         check(&mut spec).unwrap();
         spec["linux"]["rootfsPropagation"] = json!("rslave");
+        spec["mounts"] = json!([{"destination": "/x", "type": "tmpfs"}, {"destination": "/y", "source": ""},
+            {"destination": "/z", "options": ["rbind"]}, {"destination": "/p", "type": "proc", "source": "other"}]);
         adapt(&mut spec);
         assert_eq!(spec["linux"]["rootfsPropagation"], "slave");
+        let sources = spec["mounts"].as_array().unwrap().iter().map(|mount| mount["source"].clone());
+        assert_eq!(sources.collect::<Value>(), json!(["tmpfs", "none", null, "other"]));
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
         assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
