@@ -1,5 +1,6 @@
 //! What a specification says is what a container gets: mounts, devices, environment, system calls.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +20,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_process_has_a_home", home)
         .test("a_named_device_is_everybodys_unless_the_host_says_otherwise", device_modes)
         .test("a_mount_without_a_source_is_mounted", no_source)
+        .test("system_calls_that_are_newer_than_the_filter_do_not_exist", new_calls)
 }
 
 /// Appends to the specification's mounts.
@@ -176,5 +178,56 @@ async fn no_source(lab: Arc<Lab>) -> Result<()> {
     add_mount(&mut container, json!({"destination": "/x", "type": "tmpfs"}))?;
     let seen = output(&lab, &container).await?;
     ensure!(seen.starts_with("tmpfs /x tmpfs "), "{seen}");
+    Ok(())
+}
+
+/// A program for x86-64 that makes one system call without arguments and exits with the error's number (elf(5)).
+fn caller(number: u32) -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEADERS: u64 = 64 + 56;
+    let mut code = vec![0xb8];
+    code.extend(number.to_le_bytes());
+    // syscall; neg eax; mov edi, eax; mov eax, 60; syscall
+    code.extend([0x0f, 0x05, 0xf7, 0xd8, 0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]);
+    let size = HEADERS + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    file.extend([BASE + HEADERS, 64, 0].map(u64::to_le_bytes).as_flattened());
+    file.extend([0u16, 0, 64, 56, 1, 0, 0, 0].map(u16::to_le_bytes).as_flattened());
+    // One segment to load, to be read and executed.
+    file.extend([1u32, 5].map(u32::to_le_bytes).as_flattened());
+    file.extend([0, BASE, BASE, size, size, 0x1000].map(u64::to_le_bytes).as_flattened());
+    file.extend(code);
+    file
+}
+
+async fn new_calls(lab: Arc<Lab>) -> Result<()> {
+    const EPERM: u32 = 1;
+    const ENOSYS: u32 = 38;
+    // What it takes to run a program, and a call that libseccomp 2.5 does not know.
+    let allowed = ["execve", "exit", "exit_group", "capget", "capset", "prctl", "mseal"];
+    for (number, default, expected) in [
+        // No call has this number.
+        (999, json!("SCMP_ACT_ERRNO"), ENOSYS),
+        (999, json!("SCMP_ACT_KILL_PROCESS"), ENOSYS),
+        // mseal; with an empty range it is a success where it exists and is allowed.
+        (462, json!("SCMP_ACT_ERRNO"), ENOSYS),
+        // sync is known and not allowed.
+        (162, json!("SCMP_ACT_ERRNO"), EPERM),
+    ] {
+        let mut container = lab.container().await?.args(&["/bin/caller"]);
+        let mut octal = String::new();
+        for byte in caller(number) {
+            write!(octal, "\\{byte:03o}")?;
+        }
+        let path = format!("{}/rootfs/bin/caller", container.bundle);
+        lab.shell(&format!("printf '{octal}' > {path} && chmod +x {path}")).await?;
+        container.spec["linux"]["seccomp"] = json!({"defaultAction": default,
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+            "syscalls": [{"names": allowed, "action": "SCMP_ACT_ALLOW"},
+                {"names": ["openat", "open", "read", "close", "fstat", "newfstatat", "write", "mmap", "munmap", "brk", "futex",
+                    "gettid", "getpid", "rt_sigprocmask", "lseek", "statx"], "action": "SCMP_ACT_ALLOW"}]});
+        let seen = container.run(&lab).await?;
+        ensure!(seen.status == expected, "call {number} with {default}: {seen:?}");
+    }
     Ok(())
 }
