@@ -21,6 +21,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_named_device_is_everybodys_unless_the_host_says_otherwise", device_modes)
         .test("a_mount_without_a_source_is_mounted", no_source)
         .test("system_calls_that_are_newer_than_the_filter_do_not_exist", new_calls)
+        .test("an_exec_has_its_containers_oom_score", oom_score)
 }
 
 /// Appends to the specification's mounts.
@@ -230,4 +231,20 @@ async fn new_calls(lab: Arc<Lab>) -> Result<()> {
         ensure!(seen.status == expected, "call {number} with {default}: {seen:?}");
     }
     Ok(())
+}
+
+async fn oom_score(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let mut container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    container.spec["process"]["oomScoreAdj"] = json!(500);
+    let init = start(&uvm, &container).await?;
+    let mut process = json!({"args": ["/bin/cat", "/proc/self/oom_score_adj"], "cwd": "/"});
+    for (given, expected) in [(Value::Null, "500\n"), (json!(700), "700\n")] {
+        process["oomScoreAdj"] = given.clone();
+        let output =
+            uvm.container_exec(&container.id, process.clone(), Stdio::OUTPUT).await?.output().await?;
+        let seen = String::from_utf8(output.stdout)?;
+        ensure!(seen == expected, "{given}: {seen}");
+    }
+    end(&uvm, &container, init).await
 }

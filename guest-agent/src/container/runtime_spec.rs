@@ -111,7 +111,7 @@ pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) 
         process["user"] = own["user"].clone();
     }
     process["rlimits"] = own["rlimits"].clone();
-    for inherited in ["capabilities", "env"] {
+    for inherited in ["capabilities", "env", "oomScoreAdj"] {
         if process[inherited].is_null() {
             process[inherited] = own[inherited].clone();
         }
