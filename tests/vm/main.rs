@@ -19,6 +19,7 @@ mod pods;
 mod processes;
 mod reconnect;
 mod roots;
+mod specification;
 mod storage;
 mod unread;
 mod verity;
@@ -44,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         errors::suite(&lab),
         hostile::suite(&lab),
         limits::suite(&lab),
+        specification::suite(&lab),
         cgroup_v1::suite()?,
         storage::suite(&lab),
         devices::suite(&lab),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, blocking, pods, runtime_spec, working_directory};
+use super::{Container, Error, blocking, confinement, pods, runtime_spec, working_directory};
 use crate::bridge::Waited;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
@@ -98,7 +98,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     working_directory::create(&spec["process"], &root).await;
     let filter = filter(agent, &spec).await?;
     let mut config = spec.clone();
-    let confinement = JobFile::new(&runtime_spec::confine(&mut config["process"], filter.as_deref()))?;
+    let confinement = JobFile::new(&confinement::confine_init(&mut config, filter.as_deref()))?;
     // The executor has it.
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     agent.cgroups()?.adapt(&mut config);

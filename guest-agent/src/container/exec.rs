@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::create::{filter, plan_stdio, set_initial_size};
 use super::job_file::JobFile;
 use super::state::PlannedStdio;
-use super::{Container, Error, runtime_spec, working_directory};
+use super::{Container, Error, confinement, runtime_spec, working_directory};
 use crate::gcs::Agent;
 use crate::process::{self, ConsoleSocket, Extras, Process, Pty, Relays, StdioPipes, Wanted};
 use crate::runtime::{self, Child, FailurePipe, ProcessJob, STATE_ROOT};
@@ -31,7 +31,7 @@ pub(crate) async fn exec(
     let root = PathBuf::from(container.spec["root"]["path"].as_str().unwrap_or_default());
     let mut process = runtime_spec::exec_process(&container.spec, process, &root).await?;
     let filter = filter(agent, &container.spec).await?;
-    let confinement = runtime_spec::confine(&mut process, filter.as_deref());
+    let confinement = confinement::confine(&mut process, filter.as_deref(), &[]);
     let streams = process::dial(&parameters, ports).await?;
     let (process_file, confinement_file) = (JobFile::new(&process)?, JobFile::new(&confinement)?);
     let (mut failures, failure_writer) =

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::{Mode, mkdirat};
 
 /// Opens the plain file `path` for reading as a process with `root` for its root would. Anything else is refused before it
@@ -46,13 +46,32 @@ pub(super) fn lacks_dir(root: &Path, path: &Path) -> Option<io::Error> {
     openat2(&root, path, how).err().map(io::Error::from)
 }
 
+/// The target of the link `path` below `base`; `None` if there is no link or nothing at all. Links on the way are not
+/// followed.
+pub(super) fn link_in(base: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let how =
+        OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let found = open(base, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .and_then(|base| openat2(base, path, how));
+    let found = match found {
+        Ok(found) => File::from(found),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if found.metadata()?.is_symlink() { Ok(Some(readlinkat(&found, "")?.into())) } else { Ok(None) }
+}
+
 /// Creates the directory `path` and its parents (0755) inside `root`.
 pub(super) fn create_dir_in(root: &Path, path: &Path) -> io::Result<()> {
     let root = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    let mut walked = std::path::PathBuf::from(".");
+    let mut walked = PathBuf::from(".");
     for component in path.components() {
         match component {
             Component::Normal(name) => {
@@ -78,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    fn scratch(name: &str) -> std::path::PathBuf {
+    fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("guest-path-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("root/etc")).unwrap();

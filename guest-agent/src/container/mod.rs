@@ -4,6 +4,7 @@
 //! is no lock to take.
 
 mod annotations;
+mod confinement;
 mod create;
 mod delete;
 mod error;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::kind::Kind;
 use super::pods::LOGS;
 use super::rewrite::{self, TeeLog};
-use super::{Error, annotations, runtime_spec, sandbox, standalone, workload};
+use super::{Error, annotations, blocking, runtime_spec, sandbox, standalone, workload};
 use crate::gcs::Agent;
 use crate::network::Place;
 
@@ -97,6 +97,7 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
     }
     spec["linux"]["cgroupsPath"] = outcome.cgroups_path.into();
     runtime_spec::adapt(&mut spec);
+    resolve_destinations(&mut spec).await?;
     // After the host's own hooks were taken out.
     let environment: Vec<_> = std::env::vars().collect();
     rewrite::gpu_hook(&mut spec, order.bundle, &outcome.gpus, &environment)?;
@@ -107,6 +108,15 @@ pub(super) async fn prepare(mut order: Order<'_>) -> Result<Prepared, Error> {
         network: outcome.network,
         host_network: outcome.host_network,
     })
+}
+
+/// Writes mounts to where links of the image lead.
+async fn resolve_destinations(spec: &mut Value) -> Result<(), Error> {
+    let root = root_of(spec);
+    let Some(mounts) = spec["mounts"].as_array_mut() else { return Ok(()) };
+    let mut resolved = std::mem::take(mounts);
+    *mounts = blocking(move || rewrite::destinations(&mut resolved, &root).map(|()| resolved)).await?;
+    Ok(())
 }
 
 fn root_of(spec: &Value) -> PathBuf {

@@ -4,12 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Error;
-use super::user;
-use crate::runtime::Filter;
-
-/// Capabilities that loading a seccomp profile late needs; see `runtime::executor`.
-const FOR_CONFINING: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
+use super::{Error, rewrite, user};
 
 /// Checks what later steps rely on, and fills in what they change.
 pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
@@ -37,6 +32,7 @@ pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
 pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
     spec.pointer_mut("/linux/rootfsPropagation").map(adapt_propagation);
+    spec["mounts"].as_array_mut().into_iter().flatten().for_each(name_source);
     if let Some(document) = spec.as_object_mut() {
         // For the host alone; and hooks from a host are not run.
         document.remove("windows");
@@ -50,6 +46,15 @@ fn adapt_propagation(propagation: &mut Value) {
     let word = propagation.as_str().and_then(|word| word.strip_prefix('r'));
     if let Some(word) = word.and_then(|word| known.iter().find(|known| **known == word)) {
         *propagation = (*word).into();
+    }
+}
+
+/// A file system without a device needs no `source`, which libcontainer asks for all the same. What is to be bound has
+/// to be named.
+fn name_source(mount: &mut Value) {
+    if !rewrite::is_bind(mount) && mount["source"].as_str().is_none_or(str::is_empty) {
+        let kind = mount["type"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("none").to_owned();
+        mount["source"] = kind.into();
     }
 }
 
@@ -85,18 +90,6 @@ pub(super) fn owner(process: &Value) -> (u32, u32) {
     (id("uid"), id("gid"))
 }
 
-/// What a process leaves to its executor: its filter, and the capabilities that it has after loading that.
-pub(super) fn confine(process: &mut Value, filter: Option<&Filter>) -> Value {
-    let Some(filter) = filter else { return json!({}) };
-    let capabilities = process["capabilities"].clone();
-    if !capabilities.is_null() {
-        for set in ["bounding", "effective", "permitted"] {
-            add_capabilities(&mut process["capabilities"][set]);
-        }
-    }
-    json!({"program": filter.program, "flags": filter.flags, "capabilities": capabilities})
-}
-
 /// The process of an exec in the container of `spec` (spec section 8.5).
 pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) -> Result<Value, Error> {
     if !process.is_object() || process["args"].as_array().is_none_or(Vec::is_empty) {
@@ -118,7 +111,7 @@ pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) 
         process["user"] = own["user"].clone();
     }
     process["rlimits"] = own["rlimits"].clone();
-    for inherited in ["capabilities", "env"] {
+    for inherited in ["capabilities", "env", "oomScoreAdj"] {
         if process[inherited].is_null() {
             process[inherited] = own[inherited].clone();
         }
@@ -127,19 +120,6 @@ pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) 
         fields.retain(|_, value| !value.is_null());
     }
     Ok(process)
-}
-
-fn add_capabilities(set: &mut Value) {
-    if set.is_null() {
-        *set = json!([]);
-    }
-    if let Some(set) = set.as_array_mut() {
-        for name in FOR_CONFINING {
-            if !set.iter().any(|present| present == name) {
-                set.push(name.into());
-            }
-        }
-    }
 }
 
 /// Whether the container's namespace of a kind is its own: there is one, and it is not an existing one's path.
@@ -167,8 +147,12 @@ mod tests {
         let mut spec = spec();
         check(&mut spec).unwrap();
         spec["linux"]["rootfsPropagation"] = json!("rslave");
+        spec["mounts"] = json!([{"destination": "/x", "type": "tmpfs"}, {"destination": "/y", "source": ""},
+            {"destination": "/z", "options": ["rbind"]}, {"destination": "/p", "type": "proc", "source": "other"}]);
         adapt(&mut spec);
         assert_eq!(spec["linux"]["rootfsPropagation"], "slave");
+        let sources = spec["mounts"].as_array().unwrap().iter().map(|mount| mount["source"].clone());
+        assert_eq!(sources.collect::<Value>(), json!(["tmpfs", "none", null, "other"]));
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
         assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
@@ -193,18 +177,6 @@ mod tests {
         assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL"]));
         assert!(process.get("noNewPrivileges").is_none() && process.get("env").is_none());
         assert!(adapted(json!({"args": []})).is_err());
-    }
-
-    #[test]
-    fn the_capabilities_for_loading_a_filter_are_added_only_with_one() {
-        let mut process = spec()["process"].clone();
-        assert_eq!(confine(&mut process, None), json!({}));
-        assert_eq!(process, spec()["process"]);
-        let filter = Filter { program: vec![1], flags: 2 };
-        let confinement = confine(&mut process, Some(&filter));
-        assert_eq!(process["capabilities"]["effective"], json!(["CAP_KILL", "CAP_SYS_ADMIN", "CAP_SETPCAP"]));
-        assert_eq!(confinement["capabilities"]["effective"], json!(["CAP_KILL"]));
-        assert_eq!((&confinement["program"], &confinement["flags"]), (&json!([1]), &json!(2)));
     }
 
     #[test]

@@ -15,15 +15,16 @@ use libcontainer::oci_spec::runtime::{LinuxCapabilities, Spec};
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::errno::Errno;
+use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 
-use super::failure_pipe;
 use super::messages::JobFailure;
+use super::{failure_pipe, home};
 use crate::sys;
 
 /// What a container's process gets only here (see `filter` for why not from libcontainer). Loading a filter without
-/// `noNewPrivileges` needs capabilities that the process may not keep. So the process comes here with those added,
-/// loads the filter, and only then drops to its own set.
+/// `noNewPrivileges`, and changing how mounts propagate, need capabilities that the process may not keep. So the process
+/// comes here with those added, does both, and only then drops to its own set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Confinement {
@@ -33,6 +34,19 @@ pub(super) struct Confinement {
     flags: u32,
     /// Its own set; `None` keeps what libcontainer has given it.
     capabilities: Option<LinuxCapabilities>,
+    /// Of the mounts of a container's first process.
+    propagation: Vec<Propagation>,
+    /// The user whose home directory is to be looked up.
+    home_of: Option<u32>,
+}
+
+/// How a mount is to propagate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Propagation {
+    /// Where the mount is in the container; absolute.
+    pub(crate) destination: PathBuf,
+    /// For `mount(2)`: one kind of propagation, and whether what is mounted below follows.
+    pub(crate) flags: libc::c_ulong,
 }
 
 /// Runs the program of a specification.
@@ -60,16 +74,34 @@ impl TypedExecutor {
 
     fn confine(&self) -> Result<(), JobFailure> {
         let confinement = &self.confinement;
-        if !confinement.program.is_empty() {
-            sys::load_filter(&confinement.program, confinement.flags)
-                .map_err(|error| JobFailure::other(format!("loading the seccomp filter: {error}")))?;
+        if confinement.program.is_empty() {
+            return Ok(());
         }
-        if let Some(capabilities) = &confinement.capabilities {
-            let syscall = create_syscall();
-            libcontainer::capabilities::drop_privileges(capabilities, syscall.as_ref())
-                .map_err(|error| JobFailure::other(format!("dropping capabilities: {error}")))?;
+        sys::load_filter(&confinement.program, confinement.flags)
+            .map_err(|error| JobFailure::other(format!("loading the seccomp filter: {error}")))?;
+        self.drop_capabilities()
+    }
+
+    fn drop_capabilities(&self) -> Result<(), JobFailure> {
+        let Some(capabilities) = &self.confinement.capabilities else { return Ok(()) };
+        libcontainer::capabilities::drop_privileges(capabilities, create_syscall().as_ref())
+            .map_err(|error| JobFailure::other(format!("dropping capabilities: {error}")))
+    }
+
+    /// Nothing of the container's has run so far, so nothing was mounted that could have propagated.
+    fn propagate(&self) -> Result<(), JobFailure> {
+        let Confinement { propagation, program, .. } = &*self.confinement;
+        for Propagation { destination, flags } in propagation {
+            let flags = MsFlags::from_bits_truncate(*flags);
+            nix::mount::mount(None::<&str>, destination, None::<&str>, flags, None::<&str>).map_err(
+                |errno| {
+                    let path = destination.display();
+                    JobFailure::other(format!("setting the propagation of {path}: {}", errno.desc()))
+                },
+            )?;
         }
-        Ok(())
+        // With a filter they are needed once more.
+        if !propagation.is_empty() && program.is_empty() { self.drop_capabilities() } else { Ok(()) }
     }
 
     fn become_program(&self, spec: &Spec) -> Result<std::convert::Infallible, JobFailure> {
@@ -103,12 +135,15 @@ impl Executor for TypedExecutor {
     }
 
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        find_program(spec)
-            .map(drop)
+        self.propagate()
+            .and_then(|()| find_program(spec).map(drop))
             .map_err(|failure| ExecutorValidationError::ArgValidationError(self.report(failure)))
     }
 
-    fn setup_envs(&self, envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+    fn setup_envs(&self, mut envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        if let Some(home) = self.confinement.home_of.and_then(|uid| home::of(uid, Path::new("/etc/passwd"))) {
+            envs.insert("HOME".to_owned(), home);
+        }
         let mut variables: Vec<CString> = envs
             .into_iter()
             .map(|(name, value)| CString::new(format!("{name}={value}")))

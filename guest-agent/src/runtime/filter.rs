@@ -4,6 +4,8 @@
 //! else together; it forgets the profile for execs; and it swaps mask and value of `SCMP_CMP_MASKED_EQ`, so that
 //! the usual rule against `clone` with namespace flags would let every `clone` through.
 
+mod unknown;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -87,9 +89,10 @@ fn compile(profile: &Value) -> Result<Filter, Error> {
     let default = action(&profile["defaultAction"], &profile["defaultErrnoRet"])?;
     let mut context = ScmpFilterContext::new(default)?;
     context.set_ctl_optimize(BINARY_TREE)?;
-    for name in list(&profile["architectures"]) {
-        let arch = name.as_str().and_then(|name| ScmpArch::from_str(name).ok());
-        context.add_arch(arch.ok_or_else(|| invalid("architecture", name))?)?;
+    let architectures =
+        list(&profile["architectures"]).iter().map(architecture).collect::<Result<Vec<_>, _>>()?;
+    for arch in &architectures {
+        context.add_arch(*arch)?;
     }
     for rule in list(&profile["syscalls"]) {
         let action = action(&rule["action"], &rule["errnoRet"])?;
@@ -98,7 +101,14 @@ fn compile(profile: &Value) -> Result<Filter, Error> {
             add_rule(&mut context, rule, action)?;
         }
     }
-    Ok(Filter { program: export(&context)?, flags: flags(&profile["flags"])? })
+    let mut program = unknown::prologue(default, &architectures);
+    program.extend(export(&context)?);
+    Ok(Filter { program, flags: flags(&profile["flags"])? })
+}
+
+fn architecture(name: &Value) -> Result<ScmpArch, Error> {
+    let arch = name.as_str().and_then(|name| ScmpArch::from_str(name).ok());
+    arch.ok_or_else(|| invalid("architecture", name))
 }
 
 /// Through a file in memory, because exporting to memory needs a newer libseccomp than Debian 12 has.
@@ -115,8 +125,10 @@ fn add_rule(context: &mut ScmpFilterContext, rule: &Value, action: ScmpAction) -
     let conditions = list(&rule["args"]).iter().map(condition).collect::<Result<Vec<_>, _>>()?;
     for name in list(&rule["names"]) {
         let name = name.as_str().ok_or_else(|| invalid("system call", name))?;
-        // A name that the library does not know is a call that the default action is right for.
-        let Ok(call) = ScmpSyscall::from_name(name) else { continue };
+        let Ok(call) = ScmpSyscall::from_name(name) else {
+            tracing::debug!(name, "a rule is left out: libseccomp does not know the system call");
+            continue;
+        };
         if has_repeated_argument(&rule["args"]) {
             // One rule can look at an argument once; several looks at one argument are alternatives.
             for condition in &conditions {
@@ -188,101 +200,4 @@ fn invalid(what: &'static str, value: &Value) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// What the filter says about a call on x86-64, by interpreting its program (`linux/filter.h`).
-    fn verdict(filter: &Filter, number: u32, first_argument: u64) -> u32 {
-        const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-        let [low, high] =
-            [first_argument & 0xffff_ffff, first_argument >> 32].map(|half| u32::try_from(half).unwrap());
-        let data = [number, AUDIT_ARCH_X86_64, 0, 0, low, high];
-        let code: Vec<(u16, u8, u8, u32)> = filter
-            .program
-            .chunks_exact(8)
-            .map(|op| {
-                (
-                    u16::from_le_bytes([op[0], op[1]]),
-                    op[2],
-                    op[3],
-                    u32::from_le_bytes([op[4], op[5], op[6], op[7]]),
-                )
-            })
-            .collect();
-        let (mut at, mut a) = (0, 0u32);
-        loop {
-            let (op, yes, no, k) = code[at];
-            let jump = |taken: bool| at + 1 + usize::from(if taken { yes } else { no });
-            at = match op {
-                0x20 => {
-                    a = data.get(k as usize / 4).copied().unwrap_or(0);
-                    at + 1
-                }
-                0x54 => {
-                    a &= k;
-                    at + 1
-                }
-                0x05 => at + 1 + k as usize,
-                0x15 => jump(a == k),
-                0x25 => jump(a > k),
-                0x35 => jump(a >= k),
-                0x45 => jump(a & k != 0),
-                0x06 => return k,
-                other => panic!("instruction {other:#x}"),
-            };
-        }
-    }
-
-    const ALLOW: u32 = 0x7fff_0000;
-    const EPERM: u32 = 0x0005_0001;
-    const ENOSYS: u32 = 0x0005_0026;
-    const CLONE: u32 = 56;
-    const GETPID: u32 = 39;
-    const CLONE_NEWUSER: u64 = 0x1000_0000;
-
-    #[test]
-    fn a_mask_is_a_mask() {
-        let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [
-            {"names": ["getpid", "no_such_call"], "action": "SCMP_ACT_ALLOW"},
-            {"names": ["clone"], "action": "SCMP_ACT_ALLOW",
-             "args": [{"index": 0, "value": 0x7e02_0000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]},
-            {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]});
-        let filter = compile(&profile).unwrap();
-        assert_eq!(verdict(&filter, GETPID, 0), ALLOW);
-        assert_eq!(verdict(&filter, CLONE, 0x11), ALLOW);
-        assert_eq!(verdict(&filter, CLONE, CLONE_NEWUSER | 0x11), EPERM);
-        assert_eq!(verdict(&filter, 83, 0), ENOSYS);
-        assert_eq!(verdict(&filter, 1, 0), EPERM);
-    }
-
-    #[test]
-    fn several_looks_at_one_argument_are_alternatives() {
-        let look = |value: u32| json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"});
-        let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "flags": ["SECCOMP_FILTER_FLAG_LOG"], "syscalls": [
-            {"names": ["getpid"], "action": "SCMP_ACT_ALLOW", "args": [look(1), look(2)]}]});
-        let filter = compile(&profile).unwrap();
-        assert_eq!(filter.flags, 2);
-        for (argument, expected) in [(1, ALLOW), (2, ALLOW), (3, EPERM)] {
-            assert_eq!(verdict(&filter, GETPID, argument), expected, "{argument}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_profile_says_which_part() {
-        for (profile, part) in [
-            (json!({}), "action null"),
-            (json!({"defaultAction": "SCMP_ACT_MAYBE"}), "action"),
-            (
-                json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_PDP11"]}),
-                "architecture",
-            ),
-            (json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": ["X"]}), "flag"),
-            (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "NOTIFY"),
-        ] {
-            let error = compile(&profile).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains(part), "{profile}: {error}");
-        }
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ mod early;
 mod executor;
 mod failure_pipe;
 mod filter;
+mod home;
 mod loopback;
 mod messages;
 mod overdue;
@@ -25,7 +26,7 @@ mod spawn;
 mod worker;
 
 pub(crate) use client::{Child, Client, Error};
-pub(crate) use executor::search;
+pub(crate) use executor::{Propagation, search};
 pub(crate) use failure_pipe::{FailurePipe, FailureWriter};
 pub(crate) use filter::{Error as FilterError, Filter, Filters};
 pub(crate) use messages::{ContainerJob, FailureKind, ProcessJob, SpawnJob, Stdio, TerminalSocket};

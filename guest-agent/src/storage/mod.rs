@@ -28,6 +28,7 @@ use crate::boot_disks;
 
 pub(crate) use error::Error;
 pub(crate) use filesystem::format_ext4;
+pub(crate) use mounts::PROPAGATION;
 pub(crate) use mounts::is_mount_point;
 pub(crate) use mounts::overlay_directory;
 pub(crate) use scsi::Address as ScsiAddress;

@@ -16,7 +16,7 @@ use super::walk::Directory;
 const MOST_STACKED: usize = 16;
 
 /// Words in a mount's options that have an effect: how mounts propagate from it.
-const PROPAGATION: &[(&str, MsFlags)] = &[
+pub(crate) const PROPAGATION: &[(&str, MsFlags)] = &[
     ("private", MsFlags::MS_PRIVATE),
     ("shared", MsFlags::MS_SHARED),
     ("slave", MsFlags::MS_SLAVE),

@@ -2,10 +2,12 @@
 
 mod assigned;
 mod core_limit;
+mod destinations;
 mod devices;
 mod gpu;
 mod host_network;
 mod mounts;
+mod propagation;
 mod shared_memory;
 mod tee;
 
@@ -15,10 +17,12 @@ use serde_json::{Value, json};
 
 pub(super) use assigned::assigned_devices;
 pub(super) use core_limit::core_limit;
+pub(super) use destinations::destinations;
 pub(super) use devices::devices;
 pub(super) use gpu::gpu_hook;
 pub(super) use host_network::drop_network_namespace;
 pub(super) use mounts::mounts;
+pub(super) use propagation::propagation;
 pub(super) use shared_memory::shared_memory;
 pub(super) use tee::{TeeLog, tee_log};
 
@@ -41,6 +45,12 @@ fn list<'a>(spec: &'a mut Value, parents: &[&str], name: &str) -> Result<&'a mut
 pub(super) fn add_mount(spec: &mut Value, mount: Value) -> Result<(), Error> {
     list(spec, &[], "mounts")?.push(mount);
     Ok(())
+}
+
+/// Whether a mount shows files that are there already, as libcontainer sees it.
+pub(super) fn is_bind(mount: &Value) -> bool {
+    let options = mount["options"].as_array().map(Vec::as_slice).unwrap_or_default();
+    mount["type"] == "bind" || options.iter().any(|word| word == "bind" || word == "rbind")
 }
 
 /// Appends a device rule.
