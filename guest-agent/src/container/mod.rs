@@ -4,6 +4,7 @@
 //! is no lock to take.
 
 mod annotations;
+mod capabilities;
 mod confinement;
 mod create;
 mod delete;

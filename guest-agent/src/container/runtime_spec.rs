@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Error, rewrite, user};
+use super::{Error, capabilities, rewrite, user};
 
 /// Checks what later steps rely on, and fills in what they change.
 pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
@@ -31,6 +31,7 @@ pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
 /// Changes a container's specification: what libcontainer would misread is taken out or spelled out.
 pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
+    capabilities::adapt(&mut spec["process"]["capabilities"]);
     spec.pointer_mut("/linux/rootfsPropagation").map(adapt_propagation);
     spec["mounts"].as_array_mut().into_iter().flatten().for_each(name_source);
     if let Some(document) = spec.as_object_mut() {
@@ -116,6 +117,7 @@ pub(super) async fn exec_process(spec: &Value, mut process: Value, root: &Path) 
             process[inherited] = own[inherited].clone();
         }
     }
+    capabilities::adapt(&mut process["capabilities"]);
     if let Some(fields) = process.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
     }

@@ -1,0 +1,75 @@
+//! What a specification leaves unsaid, or asks for that nobody here has, means what it does for other runtimes.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use host_bridge::guest::Stdio;
+use lcow_tests::suite::Suite;
+use lcow_tests::{Lab, LabContainer};
+use serde_json::{Value, json};
+
+use crate::pods::{end, output, start};
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("compatibility", lab)
+        .test("a_process_whose_capabilities_are_not_named_has_none", no_capabilities)
+        .test("a_capability_that_nobody_knows_is_left_out", unknown_capability)
+}
+
+fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
+    value.as_object_mut().context("an object")
+}
+
+async fn exec(lab: &Lab, container: &LabContainer, mut process: Value) -> Result<String> {
+    process["cwd"] = json!("/");
+    process["env"] = json!(["PATH=/bin"]);
+    process["user"] = json!({"uid": 0, "gid": 0});
+    let uvm = lab.uvm().await?;
+    let output = uvm.container_exec(&container.id, process, Stdio::OUTPUT).await?.output().await?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+const CAPABILITIES: &str = "grep -e CapPrm -e CapEff -e CapBnd /proc/self/status";
+
+/// The number of `CAP_KILL` (capability.h).
+const KILL: u32 = 5;
+
+fn capabilities(set: u64) -> String {
+    format!("CapPrm:\t{set:016x}\nCapEff:\t{set:016x}\nCapBnd:\t{set:016x}\n")
+}
+
+async fn no_capabilities(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let unnamed = async |script: &str, seccomp: &Value| {
+        let mut container = lab.container().await?.script(script);
+        object(&mut container.spec["process"])?.remove("capabilities");
+        container.spec["linux"]["seccomp"] = seccomp.clone();
+        anyhow::Ok(container)
+    };
+    for seccomp in [Value::Null, json!({"defaultAction": "SCMP_ACT_ALLOW"})] {
+        let seen = output(&lab, &unnamed(CAPABILITIES, &seccomp).await?).await?;
+        ensure!(seen == capabilities(0), "{seen}");
+        let container = unnamed("exec sleep 1000", &seccomp).await?;
+        let init = start(&uvm, &container).await?;
+        let seen = exec(&lab, &container, json!({"args": ["/bin/sh", "-c", CAPABILITIES]})).await?;
+        ensure!(seen == capabilities(0), "exec: {seen}");
+        end(&uvm, &container, init).await?;
+    }
+    Ok(())
+}
+
+async fn unknown_capability(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let names = json!(["CAP_KILL", "CAP_FUTURE"]);
+    let names = json!({"bounding": names, "effective": names, "permitted": names});
+    let mut container = lab.container().await?.script(CAPABILITIES);
+    container.spec["process"]["capabilities"] = names.clone();
+    let seen = output(&lab, &container).await?;
+    ensure!(seen == capabilities(1 << KILL), "{seen}");
+    let container = lab.container().await?.script("exec sleep 1000");
+    let init = start(&uvm, &container).await?;
+    let process = json!({"args": ["/bin/sh", "-c", CAPABILITIES], "capabilities": names});
+    let seen = exec(&lab, &container, process).await?;
+    ensure!(seen == capabilities(1 << KILL), "exec: {seen}");
+    end(&uvm, &container, init).await
+}
