@@ -14,6 +14,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("compatibility", lab)
         .test("a_process_whose_capabilities_are_not_named_has_none", no_capabilities)
         .test("a_capability_that_nobody_knows_is_left_out", unknown_capability)
+        .test("without_resources_there_are_the_usual_devices", no_resources)
 }
 
 fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
@@ -72,4 +73,16 @@ async fn unknown_capability(lab: Arc<Lab>) -> Result<()> {
     let seen = exec(&lab, &container, process).await?;
     ensure!(seen == capabilities(1 << KILL), "exec: {seen}");
     end(&uvm, &container, init).await
+}
+
+async fn no_resources(lab: Arc<Lab>) -> Result<()> {
+    let script = "mknod /disk b 8 0; head -c 1 /disk 2>&1; head -c 1 /dev/zero | wc -c; true";
+    let mut container = lab.container().await?.script(script);
+    for set in ["bounding", "effective", "permitted"] {
+        container.spec["process"]["capabilities"][set] = json!(["CAP_MKNOD"]);
+    }
+    object(&mut container.spec["linux"])?.remove("resources");
+    let seen = output(&lab, &container).await?;
+    ensure!(seen == "head: /disk: Operation not permitted\n1\n", "{seen}");
+    Ok(())
 }

@@ -32,6 +32,11 @@ pub(super) fn check(spec: &mut Value) -> Result<(), Error> {
 pub(super) fn adapt(spec: &mut Value) {
     adapt_process(&mut spec["process"]);
     capabilities::adapt(&mut spec["process"]["capabilities"]);
+    let resources = &mut spec["linux"]["resources"];
+    if resources.is_null() {
+        // Without any, libcontainer would not even keep devices away.
+        *resources = json!({});
+    }
     spec.pointer_mut("/linux/rootfsPropagation").map(adapt_propagation);
     spec["mounts"].as_array_mut().into_iter().flatten().for_each(name_source);
     if let Some(document) = spec.as_object_mut() {
@@ -153,6 +158,7 @@ mod tests {
             {"destination": "/z", "options": ["rbind"]}, {"destination": "/p", "type": "proc", "source": "other"}]);
         adapt(&mut spec);
         assert_eq!(spec["linux"]["rootfsPropagation"], "slave");
+        assert_eq!(spec["linux"]["resources"], json!({}));
         let sources = spec["mounts"].as_array().unwrap().iter().map(|mount| mount["source"].clone());
         assert_eq!(sources.collect::<Value>(), json!(["tmpfs", "none", null, "other"]));
         assert!(spec["process"].get("noNewPrivileges").is_none());
