@@ -15,6 +15,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_process_whose_capabilities_are_not_named_has_none", no_capabilities)
         .test("a_capability_that_nobody_knows_is_left_out", unknown_capability)
         .test("without_resources_there_are_the_usual_devices", no_resources)
+        .test("a_limit_that_asks_for_nothing_is_none", no_limits)
 }
 
 fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
@@ -84,5 +85,29 @@ async fn no_resources(lab: Arc<Lab>) -> Result<()> {
     object(&mut container.spec["linux"])?.remove("resources");
     let seen = output(&lab, &container).await?;
     ensure!(seen == "head: /disk: Operation not permitted\n1\n", "{seen}");
+    Ok(())
+}
+
+async fn no_limits(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    for (limits, expected) in [
+        (json!({"memory": {"limit": 64 << 20, "swap": 0}}), "67108864;max;max;"),
+        (json!({"memory": {"swap": 0}, "pids": {"limit": 0}}), "max;max;max;"),
+        (json!({"pids": {"limit": -1}}), "max;max;max;"),
+        (
+            json!({"pids": {"limit": 50}, "cpu": {"realtimeRuntime": 1000, "realtimePeriod": 9000}}),
+            "max;max;50;",
+        ),
+        (json!({"blockIO": {"leafWeight": 100}}), "max;max;max;"),
+    ] {
+        let mut container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+        object(&mut container.spec["linux"]["resources"])?.extend(object(&mut limits.clone())?.clone());
+        let init = start(&uvm, &container).await.with_context(|| limits.to_string())?;
+        let script =
+            format!("cd /sys/fs/cgroup/pods/{} && cat memory.max memory.swap.max pids.max", container.id);
+        let seen = String::from_utf8(lab.shell(&script).await?.stdout)?.replace('\n', ";");
+        ensure!(seen == expected, "{limits}: {seen}");
+        end(&uvm, &container, init).await?;
+    }
     Ok(())
 }

@@ -76,6 +76,38 @@ pub(super) fn left_out(resources: &Value) -> Option<Setting> {
     (number("limit")? == number("swap")?).then(|| setting(SWAP, &0))
 }
 
+/// Whether a limit of that value is taken out.
+type Unfit = fn(&Value) -> bool;
+
+/// Limits of a new container that libcontainer refuses or misreads: section, name, and which values.
+const UNFIT: &[(&str, &str, Unfit)] = &[
+    // Asks for nothing, as all limits of memory.
+    ("/memory", "swap", |swap| swap == 0),
+    // As Docker has it, and runc before 1.4.
+    ("/pids", "limit", |limit| limit.as_i64().is_some_and(|limit| limit <= 0)),
+    // Version 2 has none of these, and other runtimes pass them over in a container that is new.
+    ("/cpu", "realtimeRuntime", |_| true),
+    ("/cpu", "realtimePeriod", |_| true),
+    ("/blockIO", "leafWeight", |_| true),
+];
+
+/// Takes out what libcontainer would refuse or misread, though it asks for nothing that version 2 has.
+pub(super) fn take_out(resources: &mut Value) {
+    for (section, name, is_unfit) in UNFIT {
+        let Some(Value::Object(fields)) = resources.pointer_mut(section) else { continue };
+        if fields.get(*name).is_some_and(is_unfit) {
+            fields.remove(*name);
+        }
+    }
+    // Without a limit libcontainer reads a limit of zero.
+    let unlimited = |pids: &Value| pids.is_object() && pids["limit"].is_null();
+    if let Some(resources) = resources.as_object_mut()
+        && resources.get("pids").is_some_and(unlimited)
+    {
+        resources.remove("pids");
+    }
+}
+
 fn or_max(number: i128) -> String {
     if number < 0 { "max".to_owned() } else { number.to_string() }
 }

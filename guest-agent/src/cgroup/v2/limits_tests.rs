@@ -123,6 +123,24 @@ fn a_new_container_without_swap_is_told_so() {
 }
 
 #[test]
+fn what_asks_for_nothing_is_kept_from_libcontainer() {
+    let mut resources = json!({"memory": {"limit": 1000, "swap": 0}, "pids": {"limit": -1},
+        "cpu": {"shares": 2, "realtimeRuntime": 1, "realtimePeriod": 2}, "blockIO": {"weight": 10, "leafWeight": 10}});
+    take_out(&mut resources);
+    assert_eq!(
+        resources,
+        json!({"memory": {"limit": 1000}, "cpu": {"shares": 2}, "blockIO": {"weight": 10}})
+    );
+    for fit in
+        [json!({"memory": {"limit": 5, "swap": 9}, "pids": {"limit": 3}}), json!({"pids": "x"}), Value::Null]
+    {
+        let mut resources = fit.clone();
+        take_out(&mut resources);
+        assert_eq!(resources, fit);
+    }
+}
+
+#[test]
 fn files_by_name_pages_and_devices_have_their_own_lines() {
     let path = cgroup("named", &[("hugetlb.2MB.max", "max"), ("hugetlb.2MB.rsvd.max", "max")]);
     let resources = json!({"unified": {"memory.high": "1000"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4096}],

@@ -110,6 +110,7 @@ impl Version for Tree {
 
     fn adapt(&self, spec: &mut Value) {
         let resources = &mut spec["linux"]["resources"];
+        limits::take_out(resources);
         let accounts_for_swap = self.0.join(PODS).join(limits::SWAP).exists();
         let Some(Setting { file, text }) = limits::left_out(resources).filter(|_| accounts_for_swap) else {
             return;
