@@ -8,7 +8,8 @@ use lcow_tests::suite::Suite;
 use lcow_tests::{Lab, LabContainer};
 use serde_json::{Value, json};
 
-use crate::pods::{end, output, start};
+use crate::pods::{end, mount, output, start};
+use crate::specification::add_mount;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("compatibility", lab)
@@ -16,6 +17,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_capability_that_nobody_knows_is_left_out", unknown_capability)
         .test("without_resources_there_are_the_usual_devices", no_resources)
         .test("a_limit_that_asks_for_nothing_is_none", no_limits)
+        .test("memory_has_the_permissions_of_the_directory_it_hides", memory)
 }
 
 fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
@@ -109,5 +111,33 @@ async fn no_limits(lab: Arc<Lab>) -> Result<()> {
         ensure!(seen == expected, "{limits}: {seen}");
         end(&uvm, &container, init).await?;
     }
+    Ok(())
+}
+
+async fn memory(lab: Arc<Lab>) -> Result<()> {
+    let volume = lab.unique("/var/lab/volume");
+    lab.shell(&format!("mkdir -p {volume}/deep && chmod 2750 {volume}/deep")).await?;
+    let script = "busybox stat -c '%n %a' /private /link/. /new /said /data/deep";
+    let mut container = lab.container().await?.script(script);
+    let tree = "mkdir -m 700 private target && ln -s /target link";
+    lab.shell(&format!("cd {}/rootfs && {tree}", container.bundle)).await?;
+    mount(&mut container, &volume, "/data", &json!(["rbind"]));
+    for (place, options) in [
+        ("/private", json!(["size=64k"])),
+        ("/link", Value::Null),
+        ("/new", Value::Null),
+        ("/said", json!(["mode=711"])),
+        ("/data/deep", Value::Null),
+    ] {
+        let mut memory = json!({"destination": place, "type": "tmpfs", "source": "tmpfs"});
+        if !options.is_null() {
+            memory["options"] = options;
+        }
+        add_mount(&mut container, memory)?;
+    }
+    let seen = output(&lab, &container).await?;
+    // A new directory has none to give, and the kernel's own are everybody's.
+    let expected = "/private 700\n/link/. 700\n/new 1777\n/said 711\n/data/deep 2750\n";
+    ensure!(seen == expected, "{seen}");
     Ok(())
 }

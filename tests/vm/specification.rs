@@ -25,7 +25,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
 }
 
 /// Appends to the specification's mounts.
-fn add_mount(container: &mut LabContainer, mount: Value) -> Result<()> {
+pub(crate) fn add_mount(container: &mut LabContainer, mount: Value) -> Result<()> {
     container.spec["mounts"].as_array_mut().context("mounts")?.push(mount);
     Ok(())
 }

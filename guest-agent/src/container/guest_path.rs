@@ -1,8 +1,9 @@
 //! Paths that lie in a container's root: resolved inside it, whatever links the image contains.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -52,17 +53,30 @@ pub(super) fn link_in(base: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
+    let Some(found) = look_at(base, path)? else { return Ok(None) };
+    if found.metadata()?.is_symlink() { Ok(Some(readlinkat(&found, "")?.into())) } else { Ok(None) }
+}
+
+/// The permissions of the directory `path` below `base`; `None` if there is none. Links on the way are not followed.
+pub(super) fn mode_in(base: &Path, path: &Path) -> io::Result<Option<u32>> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let metadata = look_at(base, path)?.map(|found| found.metadata()).transpose()?;
+    Ok(metadata.filter(Metadata::is_dir).map(|metadata| metadata.permissions().mode() & 0o7777))
+}
+
+/// What is at `path` below `base`, a link itself if it is one; `None` if there is nothing at all. Links on the way are not
+/// followed.
+fn look_at(base: &Path, path: &Path) -> io::Result<Option<File>> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let how =
         OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
     let found = open(base, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .and_then(|base| openat2(base, path, how));
-    let found = match found {
-        Ok(found) => File::from(found),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    if found.metadata()?.is_symlink() { Ok(Some(readlinkat(&found, "")?.into())) } else { Ok(None) }
+    match found {
+        Ok(found) => Ok(Some(File::from(found))),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Creates the directory `path` and its parents (0755) inside `root`.

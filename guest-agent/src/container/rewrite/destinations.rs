@@ -2,7 +2,7 @@
 //!
 //! libcontainer follows links whose targets exist, but does not make the target of one that leads nowhere yet, which
 //! images have: `/etc/resolv.conf` is such a link where a service would write the file. So the mount gets the target's
-//! path for its destination.
+//! path for its destination. What depends on where a mount really goes is done here, too.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::is_bind;
+use super::{is_bind, memory};
 use crate::container::{Error, guest_path};
 
 /// Links that are followed for one destination.
@@ -32,6 +32,10 @@ pub(in crate::container) fn destinations(mounts: &mut [Value], root: &Path) -> R
                 Error::Invalid(format!("mount destination {} is not UTF-8", resolved.path.display()))
             })?;
             mount["destination"] = path.into();
+        }
+        if memory::is(mount) {
+            let mode = view.mode(&resolved.path).map_err(Error::io("looking at", &resolved.path))?;
+            memory::adapt(mount, mode)?;
         }
         view.mounted.push(Mounted { destination: resolved.path, source: bind_source(mount) });
     }
@@ -90,6 +94,16 @@ impl View<'_> {
 
     /// The target of the link at `path`, whose parents are no links. What was mounted last there is seen.
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.place(path).map_or(Ok(None), |(base, rest)| guest_path::link_in(&base, &rest))
+    }
+
+    /// The permissions of the directory at `path`, as [`Self::link`]; `None` if there is none yet.
+    fn mode(&self, path: &Path) -> io::Result<Option<u32>> {
+        self.place(path).map_or(Ok(None), |(base, rest)| guest_path::mode_in(&base, &rest))
+    }
+
+    /// Where in the VM what is seen at `path` is: a directory or file, and the path in it; `None` for new file systems.
+    fn place(&self, path: &Path) -> Option<(PathBuf, PathBuf)> {
         let below = |mounted: &Mounted| {
             path.strip_prefix(&mounted.destination)
                 .map(Path::to_owned)
@@ -97,9 +111,8 @@ impl View<'_> {
                 .ok()
         };
         match self.mounted.iter().rev().find_map(below) {
-            Some((Some(source), rest)) => guest_path::link_in(&source, &rest),
-            Some((None, _)) => Ok(None),
-            None => guest_path::link_in(self.root, path.strip_prefix("/").unwrap_or(path)),
+            Some((source, rest)) => source.map(|source| (source, rest)),
+            None => Some((self.root.to_owned(), path.strip_prefix("/").unwrap_or(path).to_owned())),
         }
     }
 }
@@ -179,6 +192,29 @@ mod tests {
         let base = scratch("kernel");
         symlink("/data", base.join("root/proc")).unwrap();
         assert_eq!(rewritten(&base, vec![json!({"destination": "/proc", "type": "proc"})]), ["/proc"]);
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn memory_has_the_permissions_of_the_directory_that_it_hides() {
+        use std::os::unix::fs::PermissionsExt;
+        let base = scratch("memory");
+        symlink("/etc", base.join("root/link")).unwrap();
+        for (name, mode) in [("root/etc", 0o700), ("volume", 0o2750)] {
+            fs::set_permissions(base.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let memory = |destination: &str| json!({"destination": destination, "type": "tmpfs"});
+        let mut explicit = memory("/etc");
+        explicit["options"] = json!(["ro", "mode=755"]);
+        let volume = json!({"destination": "/data", "source": base.join("volume"), "options": ["bind"]});
+        let mut mounts =
+            vec![memory("/link"), memory("/etc/new"), volume, memory("/data"), memory("/new"), explicit];
+        destinations(&mut mounts, &base.join("root")).unwrap();
+        let options: Vec<_> = mounts.iter().map(|mount| &mount["options"]).collect();
+        let none = Value::Null;
+        let expected = [&json!(["mode=0700"]), &none, &json!(["bind"]), &json!(["mode=2750"]), &none];
+        assert_eq!(options[..5], expected);
+        assert_eq!(options[5], &json!(["ro", "mode=755"]));
         fs::remove_dir_all(base).unwrap();
     }
 

@@ -6,6 +6,7 @@ mod destinations;
 mod devices;
 mod gpu;
 mod host_network;
+mod memory;
 mod mounts;
 mod propagation;
 mod shared_memory;
