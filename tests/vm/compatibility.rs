@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use host_bridge::guest::Stdio;
+use lcow_protocol::HResult;
 use lcow_tests::suite::Suite;
-use lcow_tests::{Lab, LabContainer};
+use lcow_tests::{Lab, LabContainer, refusal};
 use serde_json::{Value, json};
 
-use crate::pods::{end, mount, output, start};
+use crate::pods::{create, end, mount, output, start};
 use crate::specification::add_mount;
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
@@ -18,6 +19,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("without_resources_there_are_the_usual_devices", no_resources)
         .test("a_limit_that_asks_for_nothing_is_none", no_limits)
         .test("memory_has_the_permissions_of_the_directory_it_hides", memory)
+        .test("nothing_is_mounted_over_the_kernels_files", kernel_files)
 }
 
 fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
@@ -139,5 +141,32 @@ async fn memory(lab: Arc<Lab>) -> Result<()> {
     // A new directory has none to give, and the kernel's own are everybody's.
     let expected = "/private 700\n/link/. 700\n/new 1777\n/said 711\n/data/deep 2750\n";
     ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+async fn kernel_files(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let tmpfs = |place: &str| json!({"destination": place, "type": "tmpfs", "source": "tmpfs"});
+    let bind = |source: &str, place: &str| json!({"destination": place, "type": "bind", "source": source, "options": ["rbind"]});
+    let directory = lab.unique("/var/lab/volume");
+    lab.shell(&format!("mkdir -p {directory} && echo lied > {directory}/file")).await?;
+    for refused in [
+        tmpfs("/proc"),
+        tmpfs("/proc/sys/kernel"),
+        tmpfs("/innocent/kernel"),
+        bind(&directory, "/proc"),
+        bind(&directory, "/proc/self/attr"),
+        bind("/dev/null", "/proc/sysrq-trigger"),
+    ] {
+        let mut container = lab.container().await?.script("true");
+        lab.shell(&format!("ln -s /proc/sys {}/rootfs/innocent", container.bundle)).await?;
+        add_mount(&mut container, refused.clone())?;
+        ensure!(refusal(create(&uvm, &container).await) == Some(HResult::FAIL), "{refused}");
+    }
+    let mut container = lab.container().await?.script("cat /proc/uptime; test -d /proc/1/task && echo all");
+    add_mount(&mut container, bind("/proc", "/proc"))?;
+    add_mount(&mut container, bind(&format!("{directory}/file"), "/proc/uptime"))?;
+    let seen = output(&lab, &container).await?;
+    ensure!(seen == "lied\nall\n", "{seen}");
     Ok(())
 }

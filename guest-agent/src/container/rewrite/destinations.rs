@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::{is_bind, memory};
+use super::{is_bind, memory, proc_mounts};
 use crate::container::{Error, guest_path};
 
 /// Links that are followed for one destination.
@@ -33,6 +33,7 @@ pub(in crate::container) fn destinations(mounts: &mut [Value], root: &Path) -> R
             })?;
             mount["destination"] = path.into();
         }
+        proc_mounts::check(mount, &resolved.path)?;
         if memory::is(mount) {
             let mode = view.mode(&resolved.path).map_err(Error::io("looking at", &resolved.path))?;
             memory::adapt(mount, mode)?;
@@ -215,6 +216,18 @@ mod tests {
         let expected = [&json!(["mode=0700"]), &none, &json!(["bind"]), &json!(["mode=2750"]), &none];
         assert_eq!(options[..5], expected);
         assert_eq!(options[5], &json!(["ro", "mode=755"]));
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn no_link_leads_to_the_kernels_files() {
+        let base = scratch("proc");
+        symlink("/proc/sys", base.join("root/innocent")).unwrap();
+        let mounts = |place: &str| vec![json!({"destination": "/proc", "type": "proc"}), bind(place)];
+        for bad in ["/innocent/kernel", "/proc/self/attr", "/x/../proc/sysrq-trigger"] {
+            assert!(destinations(&mut mounts(bad), &base.join("root")).is_err(), "{bad}");
+        }
+        assert_eq!(rewritten(&base, mounts("/proc/meminfo")), ["/proc", "/proc/meminfo"]);
         fs::remove_dir_all(base).unwrap();
     }
 

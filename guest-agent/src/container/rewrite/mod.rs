@@ -8,6 +8,7 @@ mod gpu;
 mod host_network;
 mod memory;
 mod mounts;
+mod proc_mounts;
 mod propagation;
 mod shared_memory;
 mod tee;
