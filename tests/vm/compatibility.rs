@@ -20,6 +20,8 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("a_limit_that_asks_for_nothing_is_none", no_limits)
         .test("memory_has_the_permissions_of_the_directory_it_hides", memory)
         .test("nothing_is_mounted_over_the_kernels_files", kernel_files)
+        .test("an_empty_hostname_leaves_the_machines", hostname)
+        .test("a_destination_may_have_dots", dots)
 }
 
 fn object(value: &mut Value) -> Result<&mut serde_json::Map<String, Value>> {
@@ -168,5 +170,25 @@ async fn kernel_files(lab: Arc<Lab>) -> Result<()> {
     add_mount(&mut container, bind(&format!("{directory}/file"), "/proc/uptime"))?;
     let seen = output(&lab, &container).await?;
     ensure!(seen == "lied\nall\n", "{seen}");
+    Ok(())
+}
+
+async fn hostname(lab: Arc<Lab>) -> Result<()> {
+    let machine = String::from_utf8(lab.shell("hostname").await?.stdout)?;
+    let mut container = lab.container().await?.script("hostname");
+    container.spec["hostname"] = json!("");
+    let seen = output(&lab, &container).await?;
+    ensure!(seen == machine && seen.len() > 1, "{seen} is not {machine}");
+    Ok(())
+}
+
+async fn dots(lab: Arc<Lab>) -> Result<()> {
+    let mut container = lab.container().await?.script("grep -c ' /b/d tmpfs ' /proc/mounts");
+    add_mount(
+        &mut container,
+        json!({"destination": "/a/../../../b/./c/../d", "type": "tmpfs", "source": "tmpfs"}),
+    )?;
+    let seen = output(&lab, &container).await?;
+    ensure!(seen == "1\n", "{seen}");
     Ok(())
 }

@@ -43,6 +43,12 @@ pub(super) fn adapt(spec: &mut Value) {
         // For the host alone; and hooks from a host are not run.
         document.remove("windows");
         document.remove("hooks");
+        // An empty name asks for none, and libcontainer would set it.
+        for name in ["hostname", "domainname"] {
+            if document.get(name).is_some_and(|text| text == "") {
+                document.remove(name);
+            }
+        }
     }
 }
 
@@ -154,6 +160,7 @@ mod tests {
         let mut spec = spec();
         check(&mut spec).unwrap();
         spec["linux"]["rootfsPropagation"] = json!("rslave");
+        spec["hostname"] = json!("");
         spec["mounts"] = json!([{"destination": "/x", "type": "tmpfs"}, {"destination": "/y", "source": ""},
             {"destination": "/z", "options": ["rbind"]}, {"destination": "/p", "type": "proc", "source": "other"}]);
         adapt(&mut spec);
@@ -163,7 +170,9 @@ mod tests {
         assert_eq!(sources.collect::<Value>(), json!(["tmpfs", "none", null, "other"]));
         assert!(spec["process"].get("noNewPrivileges").is_none());
         assert_eq!(spec["process"]["cwd"], "/");
-        assert!(spec.get("windows").is_none() && spec.get("hooks").is_none());
+        assert!(
+            spec.get("hostname").is_none() && spec.get("windows").is_none() && spec.get("hooks").is_none()
+        );
         for bad in [
             json!({"root": {"path": "/r"}, "process": {"args": ["x"]}, "linux": "x"}),
             json!({"root": {"path": "/r"}, "process": {"args": ["x"], "capabilities": []}}),

@@ -24,7 +24,7 @@ const AS_WRITTEN: [&str; 2] = ["proc", "sysfs"];
 pub(in crate::container) fn destinations(mounts: &mut [Value], root: &Path) -> Result<(), Error> {
     let mut view = View { root, mounted: Vec::new() };
     for mount in mounts {
-        let Some(destination) = mount["destination"].as_str().map(PathBuf::from) else { continue };
+        let Some(destination) = clean(mount) else { continue };
         let resolved =
             view.resolve(&destination).map_err(Error::io("resolving the mount destination", &destination))?;
         if resolved.through_links && !AS_WRITTEN.iter().any(|kind| mount["type"] == *kind) {
@@ -41,6 +41,24 @@ pub(in crate::container) fn destinations(mounts: &mut [Value], root: &Path) -> R
         view.mounted.push(Mounted { destination: resolved.path, source: bind_source(mount) });
     }
     Ok(())
+}
+
+/// Where a mount is to go, by its name; dots that lead upwards, of which libcontainer makes nothing, are worked out.
+fn clean(mount: &mut Value) -> Option<PathBuf> {
+    let destination = PathBuf::from(mount["destination"].as_str()?);
+    if !destination.components().any(|part| part == Component::ParentDir) {
+        return Some(destination);
+    }
+    let mut cleaned = PathBuf::from("/");
+    for part in parts(&destination) {
+        if part == ".." {
+            cleaned.pop();
+        } else {
+            cleaned.push(part);
+        }
+    }
+    mount["destination"] = cleaned.to_str()?.into();
+    Some(cleaned)
 }
 
 /// What a bind mount shows; a new file system has no links in it.
@@ -193,6 +211,19 @@ mod tests {
         let base = scratch("kernel");
         symlink("/data", base.join("root/proc")).unwrap();
         assert_eq!(rewritten(&base, vec![json!({"destination": "/proc", "type": "proc"})]), ["/proc"]);
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn dots_lead_upwards_to_the_root_at_most() {
+        let base = scratch("dots");
+        symlink("/nowhere", base.join("root/b")).unwrap();
+        let mounts = vec![
+            bind("/a/../../../c/./d"),
+            bind("/a/../b"),
+            json!({"destination": "/x/../proc", "type": "proc"}),
+        ];
+        assert_eq!(rewritten(&base, mounts), ["/c/d", "/nowhere", "/proc"]);
         fs::remove_dir_all(base).unwrap();
     }
 
