@@ -4,6 +4,7 @@
 mod assigned;
 mod bridge;
 mod cgroup_v1;
+mod completion;
 mod conformance;
 mod constraints;
 mod containers;
@@ -46,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         hostile::suite(&lab),
         limits::suite(&lab),
         specification::suite(&lab),
+        completion::suite(&lab),
         cgroup_v1::suite()?,
         storage::suite(&lab),
         devices::suite(&lab),

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::is_bind;
+use super::{destination, is_bind};
 use crate::container::{Error, guest_path};
 
 /// Links that are followed for one destination.
@@ -44,9 +44,19 @@ fn bind_source(mount: &Value) -> Option<PathBuf> {
 }
 
 /// The container's files as they are when the next mount is made.
-struct View<'a> {
+pub(super) struct View<'a> {
     root: &'a Path,
     mounted: Vec<Mounted>,
+}
+
+/// Where the files of a path of the container's are before it runs.
+pub(super) enum Place {
+    /// Below this directory of the VM, which a bind mount shows.
+    Bound(PathBuf, PathBuf),
+    /// Below the top of a file system that is mounted only for the container.
+    Fresh(PathBuf),
+    /// In the container's root.
+    Root(PathBuf),
 }
 
 struct Mounted {
@@ -61,7 +71,22 @@ struct Resolved {
     through_links: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// After all of `mounts`, whose destinations are without links.
+    pub(super) fn after(mounts: &Value, root: &'a Path) -> Self {
+        let mounts = mounts.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mounted = mounts.iter().map(|mount| Mounted {
+            destination: destination(mount),
+            source: if mount["type"] == "devtmpfs" { Some("/dev".into()) } else { bind_source(mount) },
+        });
+        Self { root, mounted: mounted.collect() }
+    }
+
+    /// The path without links that `path` is, for a process of the container's.
+    pub(super) fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        self.resolve(path).map(|resolved| resolved.path)
+    }
+
     /// As the container would, but parts that do not exist are kept.
     fn resolve(&self, destination: &Path) -> io::Result<Resolved> {
         let mut path = PathBuf::from("/");
@@ -90,17 +115,24 @@ impl View<'_> {
 
     /// The target of the link at `path`, whose parents are no links. What was mounted last there is seen.
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let below = |mounted: &Mounted| {
-            path.strip_prefix(&mounted.destination)
-                .map(Path::to_owned)
-                .map(|rest| (mounted.source.clone(), rest))
-                .ok()
-        };
-        match self.mounted.iter().rev().find_map(below) {
-            Some((Some(source), rest)) => guest_path::link_in(&source, &rest),
-            Some((None, _)) => Ok(None),
-            None => guest_path::link_in(self.root, path.strip_prefix("/").unwrap_or(path)),
+        match self.place(path) {
+            Place::Bound(source, rest) => guest_path::link_in(&source, &rest),
+            Place::Fresh(_) => Ok(None),
+            Place::Root(rest) => guest_path::link_in(self.root, &rest),
         }
+    }
+
+    /// Where `path`, whose parents are no links, is by what was mounted last there.
+    pub(super) fn place(&self, path: &Path) -> Place {
+        let below = |mounted: &Mounted| {
+            let rest = path.strip_prefix(&mounted.destination).ok()?.to_owned();
+            Some(match mounted.source.clone() {
+                Some(source) => Place::Bound(source, rest),
+                None => Place::Fresh(rest),
+            })
+        };
+        let in_root = || Place::Root(path.strip_prefix("/").unwrap_or(path).to_owned());
+        self.mounted.iter().rev().find_map(below).unwrap_or_else(in_root)
     }
 }
 
