@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("init", crate::init::main),
     ("gcs", crate::gcs::main),
     ("vsockexec", crate::vsockexec::main),
+    (crate::container::COMPLETE_ROOT, crate::container::complete_root),
     ("cat", tools::cat::main),
     ("dmesg", tools::dmesg::main),
     ("generichook", tools::generic_hook::main),

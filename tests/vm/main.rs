@@ -5,6 +5,7 @@ mod assigned;
 mod bridge;
 mod cgroup_v1;
 mod compatibility;
+mod completion;
 mod conformance;
 mod constraints;
 mod containers;
@@ -48,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         limits::suite(&lab),
         specification::suite(&lab),
         compatibility::suite(&lab),
+        completion::suite(&lab),
         cgroup_v1::suite()?,
         storage::suite(&lab),
         devices::suite(&lab),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::job_file::JobFile;
 use super::prepare::{self, Order, Prepared};
 use super::state::{InitStdio, PlannedStdio, State, Waiting};
-use super::{Container, Error, blocking, confinement, pods, runtime_spec, working_directory};
+use super::{Container, Error, blocking, confinement, pods, rewrite, runtime_spec, working_directory};
 use crate::bridge::Waited;
 use crate::gcs::Agent;
 use crate::process::{ConsoleSocket, Process, Relays, StdioPipes};
@@ -102,6 +102,7 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
     // The executor has it.
     config["linux"].as_object_mut().map(|linux| linux.remove("seccomp"));
     agent.cgroups()?.adapt(&mut config);
+    let (config, root) = complete(config, root, &bundle).await?;
     write_config(&bundle, &config).await?;
     let (child, waiting, terminal) = create_init(agent, id, &bundle, root, &config, &confinement).await?;
     let network = prepare::attach(agent, network, host_network, child.pid).await?;
@@ -122,6 +123,16 @@ async fn build(agent: &Agent, base: &RequestBase, settings: HostedSettings) -> R
         relays: RefCell::new(Relays::default()),
         execs: RefCell::default(),
     }))
+}
+
+/// Has what the runtime leaves undone in the container's root done there.
+async fn complete(mut config: Value, root: PathBuf, bundle: &Path) -> Result<(Value, PathBuf), Error> {
+    let bundle = bundle.to_owned();
+    blocking(move || {
+        rewrite::complete(&mut config, &root, &bundle)?;
+        Ok((config, root))
+    })
+    .await
 }
 
 /// The compiled system call filter of a specification, if it has a profile.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -41,10 +41,16 @@ pub(super) fn append_in(root: &Path, path: &Path) -> io::Result<File> {
 /// Why a process with `root` for its root does not find the directory `path`; `None` if it does, or if `root` itself has
 /// gone.
 pub(super) fn lacks_dir(root: &Path, path: &Path) -> Option<io::Error> {
+    let gone = !root.is_dir();
+    open_dir_in(root, path).err().filter(|_| !gone)
+}
+
+/// Opens the directory `path` as a process with `root` for its root would, for what is below it.
+pub(super) fn open_dir_in(root: &Path, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let root = open(root, flags, Mode::empty()).ok()?;
+    let root = open(root, flags, Mode::empty())?;
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    openat2(&root, path, how).err().map(io::Error::from)
+    Ok(openat2(&root, path, how)?)
 }
 
 /// The target of the link `path` below `base`; `None` if there is no link or nothing at all. Links on the way are not

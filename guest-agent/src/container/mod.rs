@@ -19,6 +19,7 @@ mod pods;
 mod prepare;
 mod registry;
 mod rewrite;
+mod root_completion;
 mod runtime_spec;
 mod sandbox;
 mod standalone;
@@ -34,6 +35,7 @@ pub(crate) use exec::exec;
 pub(crate) use lifecycle::{shutdown, start};
 pub(crate) use pods::Pods;
 pub(crate) use registry::Containers;
+pub(crate) use root_completion::{NAME as COMPLETE_ROOT, main as complete_root};
 pub(crate) use state::Container;
 
 /// Runs file-system work on a thread of its own: a bundle or a root may be on a disk that has stopped to answer.

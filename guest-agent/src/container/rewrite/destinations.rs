@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::{is_bind, memory, proc_mounts};
+use super::{destination, is_bind, memory, proc_mounts};
 use crate::container::{Error, guest_path};
 
 /// Links that are followed for one destination.
@@ -67,9 +67,19 @@ fn bind_source(mount: &Value) -> Option<PathBuf> {
 }
 
 /// The container's files as they are when the next mount is made.
-struct View<'a> {
+pub(super) struct View<'a> {
     root: &'a Path,
     mounted: Vec<Mounted>,
+}
+
+/// Where the files of a path of the container's are before it runs.
+pub(super) enum Place {
+    /// Below this directory of the VM, which a bind mount shows.
+    Bound(PathBuf, PathBuf),
+    /// Below the top of a file system that is mounted only for the container.
+    Fresh(PathBuf),
+    /// In the container's root.
+    Root(PathBuf),
 }
 
 struct Mounted {
@@ -84,7 +94,22 @@ struct Resolved {
     through_links: bool,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// After all of `mounts`, whose destinations are without links.
+    pub(super) fn after(mounts: &Value, root: &'a Path) -> Self {
+        let mounts = mounts.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mounted = mounts.iter().map(|mount| Mounted {
+            destination: destination(mount),
+            source: if mount["type"] == "devtmpfs" { Some("/dev".into()) } else { bind_source(mount) },
+        });
+        Self { root, mounted: mounted.collect() }
+    }
+
+    /// The path without links that `path` is, for a process of the container's.
+    pub(super) fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        self.resolve(path).map(|resolved| resolved.path)
+    }
+
     /// As the container would, but parts that do not exist are kept.
     fn resolve(&self, destination: &Path) -> io::Result<Resolved> {
         let mut path = PathBuf::from("/");
@@ -113,26 +138,33 @@ impl View<'_> {
 
     /// The target of the link at `path`, whose parents are no links. What was mounted last there is seen.
     fn link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        self.place(path).map_or(Ok(None), |(base, rest)| guest_path::link_in(&base, &rest))
+        match self.place(path) {
+            Place::Bound(source, rest) => guest_path::link_in(&source, &rest),
+            Place::Fresh(_) => Ok(None),
+            Place::Root(rest) => guest_path::link_in(self.root, &rest),
+        }
     }
 
     /// The permissions of the directory at `path`, as [`Self::link`]; `None` if there is none yet.
     fn mode(&self, path: &Path) -> io::Result<Option<u32>> {
-        self.place(path).map_or(Ok(None), |(base, rest)| guest_path::mode_in(&base, &rest))
+        match self.place(path) {
+            Place::Bound(source, rest) => guest_path::mode_in(&source, &rest),
+            Place::Fresh(_) => Ok(None),
+            Place::Root(rest) => guest_path::mode_in(self.root, &rest),
+        }
     }
 
-    /// Where in the VM what is seen at `path` is: a directory or file, and the path in it; `None` for new file systems.
-    fn place(&self, path: &Path) -> Option<(PathBuf, PathBuf)> {
+    /// Where `path`, whose parents are no links, is by what was mounted last there.
+    pub(super) fn place(&self, path: &Path) -> Place {
         let below = |mounted: &Mounted| {
-            path.strip_prefix(&mounted.destination)
-                .map(Path::to_owned)
-                .map(|rest| (mounted.source.clone(), rest))
-                .ok()
+            let rest = path.strip_prefix(&mounted.destination).ok()?.to_owned();
+            Some(match mounted.source.clone() {
+                Some(source) => Place::Bound(source, rest),
+                None => Place::Fresh(rest),
+            })
         };
-        match self.mounted.iter().rev().find_map(below) {
-            Some((source, rest)) => source.map(|source| (source, rest)),
-            None => Some((self.root.to_owned(), path.strip_prefix("/").unwrap_or(path).to_owned())),
-        }
+        let in_root = || Place::Root(path.strip_prefix("/").unwrap_or(path).to_owned());
+        self.mounted.iter().rev().find_map(below).unwrap_or_else(in_root)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes to specifications: one file for each.
 
 mod assigned;
+mod completion;
 mod core_limit;
 mod destinations;
 mod devices;
@@ -18,6 +19,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Value, json};
 
 pub(super) use assigned::assigned_devices;
+pub(super) use completion::complete;
 pub(super) use core_limit::core_limit;
 pub(super) use destinations::destinations;
 pub(super) use devices::devices;
@@ -53,6 +55,11 @@ pub(super) fn add_mount(spec: &mut Value, mount: Value) -> Result<(), Error> {
 pub(super) fn is_bind(mount: &Value) -> bool {
     let options = mount["options"].as_array().map(Vec::as_slice).unwrap_or_default();
     mount["type"] == "bind" || options.iter().any(|word| word == "bind" || word == "rbind")
+}
+
+/// Where a mount is: absolute, as old specifications do not have to put it.
+fn destination(mount: &Value) -> PathBuf {
+    Path::new("/").join(mount["destination"].as_str().unwrap_or_default())
 }
 
 /// Appends a device rule.

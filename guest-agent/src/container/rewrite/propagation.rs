@@ -1,10 +1,11 @@
 //! How mounts propagate, which libcontainer 0.7 leaves as it finds it; the executor changes it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::mount::MsFlags;
 use serde_json::Value;
 
+use super::destination;
 use crate::runtime::Propagation;
 use crate::storage::PROPAGATION;
 
@@ -19,11 +20,6 @@ pub(in crate::container) fn propagation(mounts: &Value) -> Vec<Propagation> {
     words
         .map(|(index, flags)| Propagation { destination: places[index].clone(), flags: flags.bits() })
         .collect()
-}
-
-/// Absolute, as old specifications do not have to put it.
-fn destination(mount: &Value) -> PathBuf {
-    Path::new("/").join(mount["destination"].as_str().unwrap_or_default())
 }
 
 fn flags(mount: &Value) -> impl Iterator<Item = MsFlags> {
