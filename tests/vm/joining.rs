@@ -1,0 +1,59 @@
+//! How processes begin: in containers that are not what they were, with streams nobody asked for, and not at all.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use host_bridge::guest::{Stdio, VmProcess};
+use lcow_tests::Lab;
+use lcow_tests::suite::Suite;
+use serde_json::{Value, json};
+
+use crate::pods::{end, output, start};
+
+pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
+    Suite::new("joining", lab)
+        .test("what_nobody_wants_to_read_can_be_written", unwanted_output)
+        .test("no_signal_is_blocked", signal_masks)
+}
+
+fn process(args: &[&str]) -> Value {
+    json!({"args": args, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+}
+
+async fn unwanted_output(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    let init = start(&uvm, &container).await?;
+    let (none, out) = (Stdio::default(), Stdio { stdout: true, ..Stdio::default() });
+    // As a child, because the shell itself would only be told of an error.
+    let script = "cat /proc/self/status && cat /proc/self/status >&2";
+    for (streams, what) in [(none, "none"), (out, "stdout")] {
+        let exec = uvm.container_exec(&container.id, process(&["/bin/sh", "-c", script]), streams).await?;
+        let output = exec.output().await?;
+        ensure!(output.status == 0, "{what}: {}", output.status);
+        ensure!(output.stdout.is_empty() != streams.stdout, "{what}");
+    }
+    let script =
+        "cat && echo x > /proc/self/fd/2 && busybox stat -Lc %t:%T:%a:%u /proc/self/fd/0 /proc/self/fd/2";
+    let mut user = process(&["/bin/sh", "-c", script]);
+    user["user"] = json!({"uid": 1000, "gid": 1000});
+    let output = uvm.container_exec(&container.id, user, out).await?.output().await?;
+    let seen = String::from_utf8(output.stdout)?;
+    ensure!(seen == "1:3:666:0\n1:3:666:0\n", "{seen}");
+    end(&uvm, &container, init).await
+}
+
+async fn signal_masks(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let read = ["/bin/grep", "^SigBlk", "/proc/self/status"];
+    let none = "SigBlk:\t0000000000000000\n";
+    let seen = uvm.exec(VmProcess::new(read)).await?.output().await?.stdout;
+    ensure!(seen == none.as_bytes(), "in the VM: {}", String::from_utf8_lossy(&seen));
+    let seen = output(&lab, &lab.container().await?.args(&read)).await?;
+    ensure!(seen == none, "init: {seen}");
+    let container = lab.container().await?.args(&["/bin/sleep", "1000"]);
+    let init = start(&uvm, &container).await?;
+    let seen = uvm.container_exec(&container.id, process(&read), Stdio::OUTPUT).await?.output().await?.stdout;
+    ensure!(seen == none.as_bytes(), "exec: {}", String::from_utf8_lossy(&seen));
+    end(&uvm, &container, init).await
+}
