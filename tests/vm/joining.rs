@@ -2,22 +2,52 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use host_bridge::guest::{Stdio, VmProcess};
 use lcow_tests::Lab;
 use lcow_tests::suite::Suite;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
 use crate::pods::{end, output, start};
 
 pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
     Suite::new("joining", lab)
+        .test("an_exec_joins_a_container_that_has_split_its_cgroup", split_cgroup)
         .test("what_nobody_wants_to_read_can_be_written", unwanted_output)
         .test("no_signal_is_blocked", signal_masks)
 }
 
 fn process(args: &[&str]) -> Value {
     json!({"args": args, "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+}
+
+/// What systemd does in its container: moves to a cgroup of its own, so that controllers can be enabled for that.
+async fn split_cgroup(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let script = "cd /sys/fs/cgroup && busybox mkdir -p deep/init && echo 1 > deep/init/cgroup.procs && \
+        echo +pids > cgroup.subtree_control && echo up && exec sleep 1000";
+    let mut container = lab.container().await?.script(script);
+    let mounts = container.spec["mounts"].as_array_mut().context("mounts")?;
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    mounts.push(
+        json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]}),
+    );
+    container.create(&uvm).await?;
+    let out = Stdio { stdout: true, ..Stdio::default() };
+    let mut init = uvm.container_start(&container.id, out).await?;
+    let mut ready = [0; 3];
+    init.stdout.take().context("asked for")?.read_exact(&mut ready).await?;
+    let exec =
+        uvm.container_exec(&container.id, process(&["/bin/cat", "/proc/self/cgroup"]), Stdio::OUTPUT).await?;
+    let seen = String::from_utf8(exec.output().await?.stdout)?;
+    ensure!(seen.trim_end().ends_with("/deep/init"), "{seen}");
+    let exec = uvm.container_exec(&container.id, process(&["/bin/sleep", "1000"]), Stdio::default()).await?;
+    init.signal(None).await?;
+    ensure!(exec.wait().await? == 137, "it ends with its container");
+    ensure!(init.wait().await? == 137);
+    uvm.container_delete(&container.id).await?;
+    Ok(())
 }
 
 async fn unwanted_output(lab: Arc<Lab>) -> Result<()> {

@@ -23,6 +23,7 @@ mod overdue;
 mod parent;
 mod pending;
 mod spawn;
+mod split_cgroup;
 mod worker;
 
 pub(crate) use client::{Child, Client, Error};

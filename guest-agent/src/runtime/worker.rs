@@ -12,7 +12,7 @@ use libcontainer::syscall::syscall::SyscallType;
 
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
-use super::{STATE_ROOT, loopback, spawn};
+use super::{STATE_ROOT, loopback, spawn, split_cgroup};
 use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
@@ -55,12 +55,21 @@ fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> 
 
 fn exec(job: &ProcessJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> {
     let executor = TypedExecutor::new(failure_pipe(&mut fds)?, confinement(&job.confinement)?);
+    let cgroup = cgroup_below(&load(&job.id)?)?;
     let pid = builder(&job.id, &job.stdio, fds, executor)
         .and_then(|builder| {
-            builder.as_tenant().with_process(Some(&job.process)).with_detach(true).as_sibling(true).build()
+            let builder = builder.as_tenant().with_process(Some(&job.process)).with_sub_cgroup(cgroup);
+            builder.with_detach(true).as_sibling(true).build()
         })
         .map_err(|error| JobFailure::other(with_causes(&error)))?;
     u32::try_from(pid.as_raw()).map_err(|_| JobFailure::other("libcontainer reported no pid"))
+}
+
+/// Where a further process has to be below the container's cgroup, if it has to.
+fn cgroup_below(container: &Container) -> Result<Option<String>, JobFailure> {
+    let Some(init) = container.pid() else { return Ok(None) };
+    let config = container.spec().map_err(|error| JobFailure::other(with_causes(&error)))?;
+    Ok(split_cgroup::below(&config.cgroup_path, init.as_raw()))
 }
 
 fn builder(
