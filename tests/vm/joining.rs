@@ -16,6 +16,7 @@ pub(crate) fn suite(lab: &Arc<Lab>) -> Suite {
         .test("an_exec_joins_a_container_that_has_split_its_cgroup", split_cgroup)
         .test("what_nobody_wants_to_read_can_be_written", unwanted_output)
         .test("no_signal_is_blocked", signal_masks)
+        .test("a_container_that_cannot_be_made_says_what_is_in_its_way", reasons)
 }
 
 fn process(args: &[&str]) -> Value {
@@ -86,4 +87,27 @@ async fn signal_masks(lab: Arc<Lab>) -> Result<()> {
     let seen = uvm.container_exec(&container.id, process(&read), Stdio::OUTPUT).await?.output().await?.stdout;
     ensure!(seen == none.as_bytes(), "exec: {}", String::from_utf8_lossy(&seen));
     end(&uvm, &container, init).await
+}
+
+async fn reasons(lab: Arc<Lab>) -> Result<()> {
+    let uvm = lab.uvm().await?;
+    let no_disk = json!({"destination": "/x", "type": "ext4", "source": "/dev/null"});
+    let nothing =
+        json!({"destination": "/x", "type": "bind", "source": "/no/such/thing", "options": ["bind"]});
+    let cases: [(Value, Value, &[&str]); 3] = [
+        (no_disk, Value::Null, &["/x", "ENOTBLK"]),
+        (nothing, Value::Null, &["/no/such/thing"]),
+        (Value::Null, json!({"kernel.shmmax": "many"}), &["kernel.shmmax=many", "Invalid argument"]),
+    ];
+    for (mount, sysctl, words) in cases {
+        let mut container = lab.container().await?;
+        if !mount.is_null() {
+            container.spec["mounts"].as_array_mut().context("mounts")?.push(mount);
+        }
+        container.spec["linux"]["sysctl"] = sysctl;
+        let error = container.create(&uvm).await.err().context("it is created")?;
+        let text = format!("{error:#}");
+        ensure!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+    }
+    Ok(())
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod client;
+mod complaints;
 mod early;
 mod executor;
 mod failure_pipe;

@@ -10,6 +10,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 
+use super::complaints::Complaints;
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
 use super::{STATE_ROOT, loopback, spawn, split_cgroup};
@@ -17,13 +18,18 @@ use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
 pub(super) fn run(job: Job, fds: Vec<OwnedFd>) -> Result<Option<u32>, JobFailure> {
-    match job {
+    let complaints = Complaints::collect();
+    let result = match job {
         Job::Create(job) => create(&job, fds).map(Some),
         Job::Exec(job) => exec(&job, fds).map(Some),
         Job::Start(id) => start(&id).map(|()| None),
         Job::Delete(id) => delete(&id).map(|()| None),
         Job::Spawn(job) => spawn::become_program(&job, fds).map(|never| match never {}),
-    }
+    };
+    result.map_err(|failure| match complaints {
+        Some(complaints) => complaints.explain(failure),
+        None => failure,
+    })
 }
 
 /// Takes the pipe for typed failures, which is the last descriptor that came with the job.
