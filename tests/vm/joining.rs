@@ -94,10 +94,11 @@ async fn reasons(lab: Arc<Lab>) -> Result<()> {
     let no_disk = json!({"destination": "/x", "type": "ext4", "source": "/dev/null"});
     let nothing =
         json!({"destination": "/x", "type": "bind", "source": "/no/such/thing", "options": ["bind"]});
-    let cases: [(Value, Value, &[&str]); 3] = [
+    let cases: [(Value, Value, &[&str]); 4] = [
         (no_disk, Value::Null, &["/x", "ENOTBLK"]),
         (nothing, Value::Null, &["/no/such/thing"]),
         (Value::Null, json!({"kernel.shmmax": "many"}), &["kernel.shmmax=many", "Invalid argument"]),
+        (Value::Null, json!({"kernel.shmmax": "1", "kernel.no_such": "1"}), &["no kernel.no_such"]),
     ];
     for (mount, sysctl, words) in cases {
         let mut container = lab.container().await?;

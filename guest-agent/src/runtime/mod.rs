@@ -25,6 +25,7 @@ mod parent;
 mod pending;
 mod spawn;
 mod split_cgroup;
+mod sysctl;
 mod worker;
 
 pub(crate) use client::{Child, Client, Error};

@@ -13,7 +13,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use super::complaints::Complaints;
 use super::executor::{Confinement, TypedExecutor};
 use super::messages::{ContainerJob, Job, JobFailure, ProcessJob, Stdio};
-use super::{STATE_ROOT, loopback, spawn, split_cgroup};
+use super::{STATE_ROOT, loopback, spawn, split_cgroup, sysctl};
 use crate::causes::with_causes;
 
 /// Does `job` with the descriptors that came with it; returns the pid of the process it made, if any.
@@ -50,7 +50,7 @@ fn create(job: &ContainerJob, mut fds: Vec<OwnedFd>) -> Result<u32, JobFailure> 
         .and_then(|builder| {
             builder.as_init(&job.bundle).with_systemd(false).with_detach(true).as_sibling(true).build()
         })
-        .map_err(|error| JobFailure::other(with_causes(&error)))?;
+        .map_err(|error| sysctl::explain(JobFailure::other(with_causes(&error)), &job.bundle))?;
     let pid = container.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok());
     let pid = pid.ok_or_else(|| JobFailure::other("libcontainer reported no pid"))?;
     if job.new_network {
