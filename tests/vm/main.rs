@@ -15,6 +15,7 @@ mod errors;
 mod hostile;
 mod images;
 mod init;
+mod joining;
 mod kinds;
 mod limits;
 mod pods;
@@ -42,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         containers::suite(&lab),
         pods::suite(&lab),
         kinds::suite(&lab),
+        joining::suite(&lab),
         dhcp::suite(&lab),
         assigned::suite(&lab),
         errors::suite(&lab),

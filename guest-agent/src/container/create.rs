@@ -169,7 +169,7 @@ async fn create_init(
     spec: &Value,
     confinement: &JobFile,
 ) -> Result<Init, Error> {
-    let planned = plan_stdio(&spec["process"])?;
+    let planned = plan_stdio(&spec["process"], [true; 3])?;
     let (mut failures, failure_writer) =
         FailurePipe::new().map_err(Error::io("making a pipe for", bundle))?;
     let (stdio, fds) = planned.for_job(&failure_writer);
@@ -206,15 +206,16 @@ async fn create_init(
     Ok((child, Waiting { stdio, failures }, terminal))
 }
 
-pub(super) fn plan_stdio(process: &Value) -> Result<PlannedStdio, Error> {
+/// What the streams of `process` will be, of which there are the `wanted` ones of stdin, stdout and stderr.
+pub(super) fn plan_stdio(process: &Value, wanted: [bool; 3]) -> Result<PlannedStdio, Error> {
     let directory = Path::new(STATE_ROOT);
     if process["terminal"].as_bool().unwrap_or(false) {
         let socket =
             ConsoleSocket::new(directory).map_err(Error::io("opening a console socket in", directory))?;
         return Ok(PlannedStdio::Terminal(socket));
     }
-    let pipes =
-        StdioPipes::new(runtime_spec::owner(process)).map_err(Error::io("making pipes for", directory))?;
+    let pipes = StdioPipes::new(runtime_spec::owner(process), wanted)
+        .map_err(Error::io("making pipes for", directory))?;
     Ok(PlannedStdio::Pipes(pipes))
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn exec(
     let (process_file, confinement_file) = (JobFile::new(&process)?, JobFile::new(&confinement)?);
     let (mut failures, failure_writer) =
         FailurePipe::new().map_err(Error::io("making a pipe for", &process_file.0))?;
-    let planned = plan_stdio(&process)?;
+    let planned = plan_stdio(&process, streams.each())?;
     let (stdio, fds) = planned.for_job(&failure_writer);
     let job = ProcessJob {
         id: container.id.to_string(),

@@ -33,6 +33,13 @@ pub(crate) struct Wanted {
     pub(crate) ports: StdioPorts,
 }
 
+impl Wanted {
+    /// Whether there is a stdin, a stdout, and a stderr.
+    pub(crate) fn each(&self) -> [bool; 3] {
+        [self.stdin.is_some(), self.stdout.is_some(), self.stderr.is_some()]
+    }
+}
+
 /// Connects to the ports that the host has opened, in its order: stdin, stdout, stderr.
 pub(crate) async fn dial(parameters: &ProcessParameters, ports: StdioPorts) -> Result<Wanted, DialError> {
     async fn one(wanted: bool, port: VsockPort) -> Result<Option<HostStream>, DialError> {
@@ -46,31 +53,31 @@ pub(crate) async fn dial(parameters: &ProcessParameters, ports: StdioPorts) -> R
     })
 }
 
-/// Three pipes: the process gets one end of each and the agent keeps the other.
+/// A process's standard streams. Of a pipe the process gets one end and the agent keeps the other; `/dev/null` is the
+/// process's alone.
 ///
 /// Pipes and not the sockets themselves, so that a process can open `/dev/stdout` anew.
 #[derive(Debug)]
 pub(crate) struct StdioPipes {
     theirs: [OwnedFd; 3],
-    ours: [OwnedFd; 3],
+    ours: AgentEnds,
 }
 
 /// The agent's ends.
 #[derive(Debug)]
-pub(crate) struct AgentEnds([OwnedFd; 3]);
+pub(crate) struct AgentEnds([Option<OwnedFd>; 3]);
 
 impl StdioPipes {
-    /// Makes the pipes; `owner` is the user and group that may open them anew.
-    pub(crate) fn new(owner: (u32, u32)) -> io::Result<Self> {
-        let (stdin_read, stdin_write) = pipe2(OFlag::O_CLOEXEC)?;
-        let (stdout_read, stdout_write) = pipe2(OFlag::O_CLOEXEC)?;
-        let (stderr_read, stderr_write) = pipe2(OFlag::O_CLOEXEC)?;
-        for end in [&stdin_read, &stdout_write, &stderr_write] {
-            std::os::unix::fs::fchown(end, Some(owner.0), Some(owner.1))?;
-        }
+    /// Makes pipes for the `wanted` ones of stdin, stdout and stderr; `owner` is the user and group that may open them
+    /// anew. The others are `/dev/null`, which everybody may open anyway.
+    pub(crate) fn new(owner: (u32, u32), wanted: [bool; 3]) -> io::Result<Self> {
+        let [stdin, stdout, stderr] = wanted;
+        let (their_stdin, our_stdin) = stream(owner, stdin, |(read, write)| (read, write))?;
+        let (their_stdout, our_stdout) = stream(owner, stdout, |(read, write)| (write, read))?;
+        let (their_stderr, our_stderr) = stream(owner, stderr, |(read, write)| (write, read))?;
         Ok(Self {
-            theirs: [stdin_read, stdout_write, stderr_write],
-            ours: [stdin_write, stdout_read, stderr_read],
+            theirs: [their_stdin, their_stdout, their_stderr],
+            ours: AgentEnds([our_stdin, our_stdout, our_stderr]),
         })
     }
 
@@ -81,8 +88,29 @@ impl StdioPipes {
 
     /// Closes the process's ends once it has them.
     pub(crate) fn into_agent_ends(self) -> AgentEnds {
-        AgentEnds(self.ours)
+        self.ours
     }
+}
+
+type Ends = (OwnedFd, OwnedFd);
+
+/// The process's end and ours of one stream; `sides` puts the process's first.
+fn stream(
+    owner: (u32, u32),
+    wanted: bool,
+    sides: fn(Ends) -> Ends,
+) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    if !wanted {
+        return Ok((null()?, None));
+    }
+    let (theirs, ours) = sides(pipe2(OFlag::O_CLOEXEC)?);
+    std::os::unix::fs::fchown(&theirs, Some(owner.0), Some(owner.1))?;
+    Ok((theirs, Some(ours)))
+}
+
+/// What a process has for a stream that nobody is at the other end of.
+pub(super) fn null() -> io::Result<OwnedFd> {
+    Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
 }
 
 /// The running relays of one process.
@@ -98,7 +126,7 @@ impl Relays {
     pub(crate) fn of_pipes(pipes: AgentEnds, streams: Wanted, extras: &Extras) -> io::Result<Self> {
         let AgentEnds([stdin, stdout, stderr]) = pipes;
         let mut relays = Self::default();
-        if let Some(host) = streams.stdin {
+        if let (Some(stdin), Some(host)) = (stdin, streams.stdin) {
             set_nonblocking(&stdin)?;
             let sender = pipe::Sender::from_owned_fd(stdin)?;
             relays.stdin = Some(tokio::task::spawn_local(feed(host, sender)));
@@ -107,7 +135,9 @@ impl Relays {
         for (pipe, host, port) in
             [(stdout, streams.stdout, ports.stdout), (stderr, streams.stderr, ports.stderr)]
         {
-            if host.is_some() || extras.tee.is_some() {
+            if let Some(pipe) = pipe
+                && (host.is_some() || extras.tee.is_some())
+            {
                 set_nonblocking(&pipe)?;
                 let receiver = pipe::Receiver::from_owned_fd(pipe)?;
                 let output = Output::new(host, port, extras);

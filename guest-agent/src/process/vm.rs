@@ -9,6 +9,7 @@ use std::rc::Rc;
 use lcow_protocol::ProcessId;
 use lcow_protocol::messages::ProcessParameters;
 
+use super::stdio::null;
 use super::{Extras, Process, Pty, Relays, Wanted};
 use crate::runtime::{self, SpawnJob};
 
@@ -103,7 +104,7 @@ fn job(parameters: ProcessParameters) -> Result<SpawnJob, Error> {
 fn blocking_fds(streams: Wanted) -> io::Result<[OwnedFd; 3]> {
     let fd = |stream: Option<crate::transport::HostStream>| match stream {
         Some(stream) => stream.into_blocking_fd(),
-        None => Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into()),
+        None => null(),
     };
     Ok([fd(streams.stdin)?, fd(streams.stdout)?, fd(streams.stderr)?])
 }

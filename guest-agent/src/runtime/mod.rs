@@ -12,6 +12,7 @@
 //! ```
 
 mod client;
+mod complaints;
 mod early;
 mod executor;
 mod failure_pipe;
@@ -23,6 +24,8 @@ mod overdue;
 mod parent;
 mod pending;
 mod spawn;
+mod split_cgroup;
+mod sysctl;
 mod worker;
 
 pub(crate) use client::{Child, Client, Error};
