@@ -5,9 +5,10 @@
 //! * A host that negotiates with a number above zero is the one that asked the old questions, after its VM was not moved
 //!   after all. It gets the late answers and all notifications.
 //! * One that negotiates with zero has asked nothing yet: late answers are dropped, and a notification waits until it
-//!   has named the container and its waits for that container's init have been answered. If its next number is above all that were used before, it is the destination of a
-//!   migration, which takes over the waits of the source that have no limit of time: the late answer to such a wait goes
-//!   out once it has waited anew for the same process. If not, it has begun from nothing and gets no old answer at all.
+//!   has named the container and its waits for that container's init have been answered. If its next number is above all
+//!   that were used before, it is the destination of a migration, which takes over the waits of the source that have no
+//!   limit of time: the late answer to such a wait goes out once it has waited anew for the same process. If not, it has
+//!   begun from nothing and gets no old answer at all.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};

@@ -76,13 +76,19 @@ fn wait(process: u32) -> Wait {
     Wait { on: waited(process), infinite: true }
 }
 
-#[test]
-fn a_migrations_destination_gets_late_waits_once_it_has_waited_anew() {
+/// A queue whose host has numbered its last request so and is gone, and its connection.
+fn left_after(last: u64) -> (Outbound, Generation) {
     let outbound = Outbound::default();
     let (first, receiver) = outbound.attach();
     outbound.negotiated(0);
-    outbound.requested(29);
+    outbound.requested(last);
     outbound.detach(None, receiver);
+    (outbound, first)
+}
+
+#[test]
+fn a_migrations_destination_gets_late_waits_once_it_has_waited_anew() {
+    let (outbound, first) = left_after(29);
     outbound.answer(first, Some(wait(7)), answer(1), None);
     outbound.answer(first, None, answer(9), None);
     let (_, mut receiver) = outbound.attach();
@@ -100,11 +106,7 @@ fn a_migrations_destination_gets_late_waits_once_it_has_waited_anew() {
 
 #[test]
 fn a_destination_takes_over_no_wait_with_a_limit_of_time() {
-    let outbound = Outbound::default();
-    let (first, receiver) = outbound.attach();
-    outbound.negotiated(0);
-    outbound.requested(29);
-    outbound.detach(None, receiver);
+    let (outbound, first) = left_after(29);
     outbound.answer(first, Some(Wait { on: waited(7), infinite: false }), answer(1), None);
     outbound.answer(first, Some(wait(7)), answer(2), None);
     let (_, mut receiver) = outbound.attach();
@@ -120,11 +122,7 @@ fn a_destination_takes_over_no_wait_with_a_limit_of_time() {
 /// Whatever names the container first: the old wait, then the new one, then the end.
 #[test]
 fn a_notification_comes_after_the_answers_to_the_waits_for_init() {
-    let outbound = Outbound::default();
-    let (first, receiver) = outbound.attach();
-    outbound.negotiated(0);
-    outbound.requested(29);
-    outbound.detach(None, receiver);
+    let (outbound, first) = left_after(29);
     outbound.answer(first, Some(wait(7)), answer(1), None);
     outbound.notify(init("c1"), notification(1));
     let (second, mut receiver) = outbound.attach();
@@ -143,11 +141,7 @@ fn a_notification_comes_after_the_answers_to_the_waits_for_init() {
 
 #[test]
 fn a_host_that_begins_anew_gets_no_old_waits_however_long_it_goes_on() {
-    let outbound = Outbound::default();
-    let (first, receiver) = outbound.attach();
-    outbound.negotiated(0);
-    outbound.requested(5);
-    outbound.detach(None, receiver);
+    let (outbound, first) = left_after(5);
     outbound.answer(first, Some(wait(7)), answer(1), None);
     let (second, mut receiver) = outbound.attach();
     outbound.negotiated(0);
